@@ -230,7 +230,6 @@ class Shadow:
         since = self._would_go.setdefault(ask, now.seen)
         if ask in self._reported or now.seen - since < STUCK_AFTER:
             return
-        self._reported.add(ask)
         event = ShadowDiffers(
             group=ask.group,
             node=ask.node,
@@ -243,6 +242,7 @@ class Shadow:
             decision_record=decision_record.write(case),
         )
         await self._count(event)
+        self._reported.add(ask)
 
     def _slot(self, ask: Ask) -> str:
         """Say who has the agbot's slot for this upgrade, as far as it is listed."""
@@ -262,10 +262,11 @@ class Shadow:
         return f"{held}, which is over ({defect}{shown.why}); cure: {shown.cure}"
 
     async def _count(self, event: Event | None) -> None:
-        self.compared += 1
         if event is not None:
-            self.differs += 1
             await self._situation.commit(Change(events=[event]))
+            self.differs += 1
+        # after the commit: one that fails is compared once more
+        self.compared += 1
 
     def shown(self, overview: Overview) -> Overview:
         """Add the mode and the counts to the summary."""

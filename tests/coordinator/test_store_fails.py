@@ -17,7 +17,7 @@ from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NotLeadingError, Stored, StoreUnavailableError, Writes
 from tests.membership.living import CYCLE, IDLE_CYCLE
 from tests.observed.upgrading import members, unasked
-from tests.support.faulty_store import Failure, FaultyStore
+from tests.support.faulty_store import Failure, FaultyStore, Refusing
 from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -25,20 +25,6 @@ from tests.support.virtual_time import in_virtual_time
 def store_of(hub: Hub) -> FaultyStore:
     assert isinstance(hub.store, FaultyStore)
     return hub.store
-
-
-class Refusing(FaultyStore):
-    """Fails once, in the moment in which this is to be written."""
-
-    def __init__(self, event: str) -> None:
-        super().__init__()
-        self.event = event
-
-    async def write(self, writes: Writes) -> None:
-        if any(entry.event == self.event for entry in writes.entries):
-            self.event = ""
-            self.fail_next(Failure.BEFORE_COMMIT)
-        await super().write(writes)
 
 
 async def without_store(hub: Hub, *nodes: str, seconds: float) -> None:

@@ -14,6 +14,7 @@ from agbot.rules.records import Hold
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
+from tests.support.faulty_store import FaultyStore, Refusing
 from tests.support.hub import NMP, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -24,8 +25,10 @@ KEPT = 200.0
 """After this long a node that should go counts as kept waiting."""
 
 
-async def shadow(*nodes: str, limits: Limits | None = None, shows_rows: bool = True) -> Hub:
-    hub = Hub(shows_rows=shows_rows, is_shadow=True, limits=limits or Limits())
+async def shadow(
+    *nodes: str, limits: Limits | None = None, shows_rows: bool = True, store: FaultyStore | None = None
+) -> Hub:
+    hub = Hub(shows_rows=shows_rows, is_shadow=True, limits=limits or Limits(), store=store or FaultyStore())
     hub.group(GROUP, *(nodes or ("n1", "n2", "n3")))
     seed.deployment_policy(hub.exchange, ORG, "dp", service="svc", versions=["1.1.0"])
     await hub.start()
@@ -328,4 +331,33 @@ async def test_outside_shadow_mode_nothing_is_compared() -> None:
 
     overview = hub.coordinator.overview()
     assert (overview.mode, overview.compared) == ("gateway", 0)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_difference_whose_write_fails_is_written_and_counted_by_a_later_look() -> None:
+    hub = await shadow(store=Refusing("shadow.differs"))
+    let_in(hub, "n1")
+    await hub.live("n1", "n2", "n3", seconds=LOOKS)
+    begin_service(hub, "n2")
+    await hub.live("n1", "n2", "n3", seconds=2 * LOOKS)
+
+    overview = hub.coordinator.overview()
+    assert [event.difference for event in differences(hub)] == ["began"]
+    assert (overview.compared, overview.differs) == (2, 1)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_so_is_one_of_a_member_that_is_kept_waiting() -> None:
+    limits = Limits(lease_seconds=120.0, dead_after_seconds=300.0)
+    hub = await shadow(limits=limits, store=Refusing("shadow.differs"))
+    seed.management_policy(hub.exchange, ORG, "up2")
+    let_in(hub, "n1")
+    await hub.live("n2", "n3", seconds=900.0)
+    hub.report("n2", "ha node waiting", "up2")
+    await hub.live("n2", "n3", seconds=60.0 + KEPT + 60.0)
+
+    assert len(hub.events("store.failed")) == 1
+    assert [event.difference for event in differences(hub)] == ["kept-waiting"]
     await hub.stop()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.store.contract import Generation, StoreUnavailableError
+from agbot.store.contract import Generation, StoreUnavailableError, Writes
 from agbot.store.memory import Content, MemoryStore
 
 _T = TypeVar("_T")
@@ -55,3 +55,17 @@ class FaultyStore(MemoryStore):
         if failure is Failure.AFTER_COMMIT:
             raise StoreUnavailableError("no answer from the memory store: a test made it fail after the commit")
         return result
+
+
+class Refusing(FaultyStore):
+    """Fails once, in the moment in which this is to be written."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__()
+        self.event = event
+
+    async def write(self, writes: Writes) -> None:
+        if any(entry.event == self.event for entry in writes.entries):
+            self.event = ""
+            self.fail_next(Failure.BEFORE_COMMIT)
+        await super().write(writes)
