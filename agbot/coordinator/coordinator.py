@@ -178,8 +178,8 @@ class Coordinator(Showing, Actions):
     async def cycle(self) -> CycleReport:
         """Run one cycle. Only one may run at a time."""
         self._cycle_began_at = self._clock.monotonic_seconds()
-        done = await (self._untaken.run() if self._guarded is None else self._guarded.before_cycle())
         try:
+            done = await (self._untaken.run() if self._guarded is None else self._guarded.before_cycle())
             report = await self._cycle.run()
             if self._guarded is not None:
                 await self._guarded.after_cycle()

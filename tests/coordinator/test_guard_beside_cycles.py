@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
+
+import pytest
 
 from agbot.agreementbot.client import Listed, Listing
 from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError, Outcome
@@ -121,6 +124,19 @@ async def test_a_decision_about_a_name_that_is_none_stops_neither_the_cycles_nor
     gatehouse.decided = []
     await asyncio.sleep(30)
     assert len(hub.events("part.recovered")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_cycle_that_fails_at_the_guard_makes_the_daemon_not_ready() -> None:
+    gatehouse = Gatehouse()
+    hub = await guarded(gatehouse)
+    gatehouse.decided = [cast("Decided", None)]  # a fault of this program
+
+    with pytest.raises(AttributeError):
+        await hub._tasks[0]  # noqa: SLF001 - the cycles
+
+    assert any("the last cycle failed" in each for each in hub.coordinator.overview().not_ready)
     await hub.stop()
 
 
