@@ -13,10 +13,13 @@ from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind, release
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
-from agbot.rules.records import Approval
+from agbot.rules.records import Approval, Hold
 from agbot.rules.seen_time import Now
+from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
+from agbot.store.contract import Writes
+from tests.support.faulty_store import FaultyStore
 from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -204,4 +207,38 @@ async def test_a_lease_is_taken_over_only_from_a_holder_that_was_read_for_it() -
 
     assert not isinstance(answer, Granted)
     assert hub.lease("g1").is_held_for(claim)
+    await hub.stop()
+
+
+class _SlowStore(FaultyStore):
+    """Takes a while for each write of records."""
+
+    seconds = 0.0
+
+    async def write(self, writes: Writes) -> None:
+        await asyncio.sleep(self.seconds)
+        await super().write(writes)
+
+
+@in_virtual_time
+async def test_a_grant_that_waits_for_a_hold_to_be_written_rests_on_what_is_true_after_it() -> None:
+    store = _SlowStore()
+    hub = Hub(store=store, shows_rows=True)
+    hub.group("g1", "n1", "n2", "n3")
+    hub.group("g2", "n4", "n5")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    await hub._cancel()  # noqa: SLF001 - the next cycle is seconds away
+    store.seconds = 8.0
+    hold = Hold(scope=f"{ORG}/g2", since=hub.clock.now(), by="eva", why="the trade fair")
+    holding = asyncio.create_task(hub.coordinator.hold(hold))
+    await asyncio.sleep(0.1)
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(2)
+    hub.report("n2", "downloaded")
+    hub.rows.agents.append(AgentRow(org=ORG, group="g1", node="n2", nmp=NMP))
+
+    assert codes(await asking)[0] == "lease-held"
+    await holding
     await hub.stop()

@@ -1,15 +1,15 @@
 """Orders grants and stops: no hold or brake is written between a grant's decision and its commit.
 
-A grant is decided and handed to the store in one step of the event loop, after `opened`. A write of
-a stop closes the barrier, waits for the grants that are on their way to the store, and opens it
-when the stop is in the ledger. So after a hold has been confirmed, no grant is reported that was
-decided before it, in whatever order the store handles two concurrent writes.
+A grant is decided and handed to the store in one step of the event loop, after `opened_after`. A
+write of a stop closes the barrier, waits for the grants that are on their way to the store, and
+opens it when the stop is in the ledger. So after a hold has been confirmed, no grant is reported
+that was decided before it, in whatever order the store handles two concurrent writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,13 +34,16 @@ class Barrier:
         self._is_open.set()
         self._granting: set[asyncio.Task[Any]] = set()
 
-    async def opened(self) -> None:
-        """Wait until no stop is being written.
+    async def opened_after(self, verify: Callable[[], Awaitable[None]]) -> None:
+        """Verify a grant, until no stop is being written after that.
 
         The caller must not await between this and `passing`.
         """
+        await verify()
         while self._stops:
             await self._is_open.wait()
+            # what was read before has grown old for as long as the store took to write the stop
+            await verify()
 
     def passing(self, grant: asyncio.Task[Any]) -> None:
         """Note a grant on its way to the store.

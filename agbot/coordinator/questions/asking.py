@@ -10,6 +10,7 @@ own authentication, whose error is raised to the gateway.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from agbot.coordinator import decision_record
@@ -118,8 +119,7 @@ class Asking:
         for _try in range(_TRIES):
             (case, decision), known = known or self._decide(ask), None
             if isinstance(decision, Grant):
-                await self._verify(case, decision)
-                await self._situation.ledger.barrier.opened()
+                await self._situation.ledger.barrier.opened_after(partial(self._verify, case, decision))
                 case, decision = self._decide(ask)  # and commit it without waiting for anything in between
             if isinstance(decision, Wait):
                 wait = stages.with_unseen(decision, unseen)
