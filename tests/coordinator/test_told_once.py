@@ -402,3 +402,50 @@ async def test_what_a_cycle_has_told_while_a_review_went_on_beside_it_is_not_tol
 
     assert first == ["released o1/g9"]
     assert [each.partition(" (")[0] for each in second] == ["released o1/g1"]
+
+
+@in_virtual_time
+async def test_an_allowance_that_comes_while_a_grant_uses_up_the_one_before_it_is_not_lost() -> None:
+    hub = await started()
+    store = hub.store
+    assert isinstance(store, SlowStore)
+    hub.report("n1", "ha node waiting")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert isinstance(await hub.coordinator.allow(_allowance(hub, "the first")), Done)
+    store.swap_seconds = 5.0
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(2)
+    assert not asking.done()
+
+    assert isinstance(await hub.coordinator.allow(_allowance(hub, "the second")), Done)
+    assert isinstance(await asking, Granted)
+
+    assert [each.why for each in hub.coordinator.orders().allowances] == ["the second"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_no_grant_uses_an_allowance_that_is_being_withdrawn() -> None:
+    hub = await started()
+    store = hub.store
+    assert isinstance(store, SlowStore)
+    hub.report("n1", "ha node waiting")
+    await hub.live("n1", seconds=600)
+    assert codes(await hub.ask("n1", "g1")) == ["peers-unavailable"]
+    assert isinstance(await hub.coordinator.allow(_allowance(hub, "urgent")), Done)
+    store.seconds = 5.0
+    node = node_id(ORG, "n1")
+    withdrawing = asyncio.create_task(hub.coordinator.withdraw_allowance(node, reason="no", who="eva"))
+    await asyncio.sleep(1)
+
+    answer = await hub.ask("n1", "g1")
+
+    assert isinstance(await withdrawing, Done)
+    assert codes(answer) == ["peers-unavailable"]
+    await hub.stop()
+
+
+def _allowance(hub: Hub, why: str) -> Allowance:
+    now = hub.clock.now()
+    until, any_upgrade = now + timedelta(hours=1), PolicyId("")
+    return Allowance(node=node_id(ORG, "n1"), subject=any_upgrade, since=now, until=until, by="eva", why=why)

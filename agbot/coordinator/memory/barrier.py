@@ -13,16 +13,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agbot.rules.records import Approval, Brake, Hold
+from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.store.contract import Writes
 
 
 def stops(writes: Writes) -> bool:
     """Whether these writes can turn a grant into a refusal.
 
-    A hold, a brake and the withdrawal of an approval can.
+    A hold, a brake and the withdrawal of an approval or allowance can.
     """
-    return any(isinstance(each, Hold | Brake) for each in writes.put) or any(key.of is Approval for key in writes.drop)
+    # a new allowance has the key of the one before it, which a grant on its way would drop
+    is_put = any(isinstance(each, Hold | Brake | Allowance) for each in writes.put)
+    return is_put or any(key.of in {Approval, Allowance} for key in writes.drop)
 
 
 class Barrier:

@@ -99,7 +99,8 @@ class Ledger(Contents):
             self.tally.update(new.group)
         self.leaving.update(writes.drop)
         swap = self._swap(expected, new, writes, self._moved)
-        if stops(writes):
+        # a grant drops the allowance that it uses, which is no withdrawal
+        if stops(replace(writes, drop=()) if is_grant else writes):
             return await self.finish(self._stop(swap), done=done)
         return await self.finish(swap, is_grant=is_grant, done=done)
 
