@@ -196,4 +196,4 @@ class Attention:
     def _of_rows(self) -> Collection[GroupId]:
         """Return the groups of which the agbot lists an upgrade, now or at the last call."""
         before, self._listed = self._listed, tuple(self._situation.rows.states)
-        return (*before, *self._listed)
+        return (*before, *self._listed)  # that a row has gone is a change too

@@ -135,6 +135,7 @@ class Coordinator(Showing, Actions):
         refused = self.refuse_from_memory(ask)
         if refused is not None:
             return refused
+        # with our own credentials: the agbot's database does not have the node's
         node = await self._dependencies.exchange.node(ask.node)
         if node is None:
             return None

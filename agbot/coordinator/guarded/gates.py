@@ -138,6 +138,7 @@ class Gates:
         if known is None or not self._is_complete or _about(known.gate) != _about(gate):
             return True
         left_seconds = known.until_seconds - self._seconds
+        # half of the time is left for further tries while the database cannot be written
         ends_earlier = left_seconds - gate.known_seconds > _MOVED_SECONDS
         return ends_earlier or left_seconds < gate.known_seconds / 2
 

@@ -104,7 +104,7 @@ class Guarded:
     async def _delete_rows(self) -> None:
         rows = self._situation.rows
         if rows.source is not Source.LISTED:
-            return
+            return  # an older list may show a row as over that stands for a later upgrade now
         for state in [state for group in rows.states for state in rows.of(group)]:
             why = self._why_deleted(state)
             if why is not None and await self._guard.delete(state.row):

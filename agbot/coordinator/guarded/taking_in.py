@@ -78,6 +78,7 @@ class Untaken:
             return []
         self._looked_at = now.seen
         leases = [situation.ledger.lease(group) for group in situation.ledger.tally.occupied]
+        # the database's clock may be ahead of ours, and no upgrade begins in the future
         return [
             (_from_lease(lease.group, lease.tenure.claim, lease.token), min(lease.tenure.granted_at, now.wall))
             for lease in leases
@@ -218,7 +219,7 @@ class TakingIn:
                 if not case.group.doubts and isinstance(decide(case), Grant):
                     with situation.troubles.guard(_QUESTIONS, waiter.ask.node), suppress(ExchangeError):
                         await self._answer(waiter.ask)
-                    break
+                    break  # the lease is this one's now, or the next cycle asks for another
 
     def _has_tried_lately(self, ask: Ask, now: Now) -> bool:
         tried_at = self._tried.get(ask)

@@ -52,6 +52,7 @@ class EarlierReports:
             except BaseException:
                 self._is_due = True
                 raise
+            # the latest first: an upgrade of hours ago has probably ended
             self._nodes = {node_id(row.org, row.id): 0 for row in reversed(rows) if row.org in orgs}
 
     def reads(self) -> list[Wanted]:

@@ -58,7 +58,7 @@ class Planning:
             if not asks:
                 self._expected_until.pop(node, None)
                 continue
-            if node not in self._expected_until:
+            if node not in self._expected_until:  # the group of a known one is planned already
                 found += [ask.group for ask in asks]
             self._expected_until[node] = now + _EXPECTED
         return list(dict.fromkeys(found))

@@ -116,7 +116,7 @@ class Reader:
         due = self.due(wanted)
         failures = self._recently_invalid(each.read for each in due)
         missing = [each for each in due if each.read not in failures]
-        for _round in range(2):
+        for _round in range(2):  # a shared read may have begun before the change that made it due
             if not missing:
                 break
             outcomes = await asyncio.gather(*map(self._shared, missing), return_exceptions=True)

@@ -104,6 +104,7 @@ class Contents:
 
     def _apply(self, writes: Writes) -> None:
         for lease in writes.moved:
+            # one that was granted or has ended since has its own dates
             if is_as_expected(self.lease(lease.group), lease):
                 self.leases[lease.group] = lease
                 self.tally.update(lease.group)

@@ -75,6 +75,7 @@ class RowsSeen:
         if self.read_at is None:
             self.found_first = frozenset(answer.rows)
         else:
+            # a new row may have been written right after the last list
             not_before -= timedelta(seconds=asked_seconds - self._listed_seconds)
         self._listed_seconds = asked_seconds
         self.source, self.read_at, self.url, self.failing = Source.LISTED, asked_at.seen, answer.url, ""
@@ -87,7 +88,7 @@ class RowsSeen:
             state = known.get(row.group, {}).get(row)
             self.states.setdefault(row.group, {})[row] = state or RowState(row=row, not_before=not_before)
         self.gone.update(row for of_group in known.values() for row in of_group if not self._is_listed(row))
-        self.gone.difference_update(listed)
+        self.gone.difference_update(listed)  # one that is listed again has begun again
         self.claims = {row: claim for row, claim in self.claims.items() if self._is_listed(row)}
 
     def _is_listed(self, row: Row) -> bool:

@@ -109,6 +109,7 @@ class Tally:
         org, before, after = org_of(group), self._known.get(group, _NOTHING), self._counted(group)
         self.revisions[org] += 1
         self._changed[group] = None
+        # before the comparison: a first lease that is free again changes none of the counts
         _keep(self.started[org], group, is_in=group in self._leases or after.is_granting)
         if before == after:
             return

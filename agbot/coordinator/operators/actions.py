@@ -69,7 +69,7 @@ class Actions:
         """Stop new grants for a scope. Upgrades under way go on. An unknown scope is a mistake."""
         if unknown := self._unknown(Noun.SCOPE, hold.scope):
             return _not_found(unknown)
-        before = self._situation.ledger.holds.get(hold.scope)
+        before = self._situation.ledger.holds.get(hold.scope)  # in the answer alone
         now = self._situation.now()
         await self._situation.commit_due(lambda: operators.hold(hold, now))
         until = f" until {clock(hold.until)}" if hold.until else ""

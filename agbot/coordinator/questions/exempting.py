@@ -44,7 +44,7 @@ class Exempting:
                 before.
         """
         ask, now = case.ask, case.at
-        async with self._lock:
+        async with self._lock:  # the same question twice at once would be recorded twice
             self._tidy(now.seen)
             recorded = self._recorded[ask.node] = _lately(self._recorded.get(ask.node, {}), now.seen)
             key = (ask, why.code)
@@ -54,6 +54,7 @@ class Exempting:
                 return
             if key in recorded:
                 recorded[key] = now.seen
+        # nothing is written, but no answer may go out that rests on a store which is gone
         await self._situation.ledger.check()
 
     def _tidy(self, now: SeenTime) -> None:

@@ -57,7 +57,7 @@ class Brakes:
         if brake is None or self._stopped.get(group) == end.token:
             return []
         await situation.commit(braking.crash(brake, why, now))
-        self._stopped[group] = end.token
+        self._stopped[group] = end.token  # after the commit: a write that fails is tried again
         return [f"stopped {brake.subject} in {group} ({why})"]
 
     async def lift(self, groups: Iterable[GroupId]) -> None:

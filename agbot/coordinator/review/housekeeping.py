@@ -69,7 +69,7 @@ class Housekeeping:
         try:
             await situation.commit_due(lambda: busy.take_in(words, situation.ledger.busy, situation.now()))
         except StoreUnavailableError:
-            self._words = words | self._words
+            self._words = words | self._words  # a later word of the same node counts
             raise
 
     def _holds_over(self) -> Change:

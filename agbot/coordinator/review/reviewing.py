@@ -79,7 +79,8 @@ class Reviewing:
                 changed.clear()
             await slices.end()
         done += await self._commit_each(changed)
-        # a heartbeat renews thousands of leases in the same minute
+        # Last, because an end lets another member go and a renewal none. A heartbeat renews
+        # thousands of leases in the same minute.
         for first in range(0, len(renewals), _RENEWED_TOGETHER):
             await self._renew(renewals[first : first + _RENEWED_TOGETHER])
         self._situation.troubles.keep("review", ledger.tally.occupied)

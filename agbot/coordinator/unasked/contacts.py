@@ -64,6 +64,7 @@ class Contacts:
         unwritten = dict(self._unwritten)
         if unwritten:
             await self._situation.commit(Change(put=list(unwritten.values())))
+            # a node that has asked during the write stays for the next cycle
             self._unwritten = {node: each for node, each in self._unwritten.items() if unwritten.get(node) != each}
 
     async def bypassed(self, group: GroupId, claim: Claim) -> None:

@@ -116,6 +116,7 @@ class Taking:
         situation, group = self._situation, self._situation.group(begun.group)
         change = grants.observe(begun, group, situation.now(), self._certain_others(begun, group, unread))
         if not await situation.commit(change):
+            # another has got the lease meanwhile, by a question or the guard
             return await (self._take(begun, unread) if self._can_take(begun) else self._overlap(begun, unread))
         token = change.after.token if change.after is not None else 0
         return [f"saw {begun.claim.holder} upgrade {begun.claim.what} (token {token})"]
