@@ -194,6 +194,9 @@ async def test_an_older_copy_put_in_place_by_hand_is_known_and_gives_no_token_tw
     """Each way on a host of its own, all at the same time: the look that ends the doubt is no sooner than after ten seconds."""
     await group_without_rest(hub)
     sites = {way: new_site(f"host {number}") for number, way in enumerate(BY_HAND)}
+    for site in sites.values():
+        await site.start_ready()
+        raw_copy(site, site.folder / "copy.db")  # of each before the first yes, which the others observe
     tokens = {way: await replaced_by_hand(hub, site, BY_HAND[way]) for way, site in sites.items()}
 
     await asyncio.gather(*(known_by_its_doubt(site) for site in sites.values()))
@@ -205,15 +208,13 @@ async def test_an_older_copy_put_in_place_by_hand_is_known_and_gives_no_token_tw
 
 
 async def replaced_by_hand(hub: Hub, site: Site, put: Callable[[Site, Path], None]) -> int:
-    """Copy the store, grant, kill the daemon, and put the copy in place.
+    """Grant, kill the daemon, and put the copy in place.
 
     Return the token that was given in between.
     """
-    daemon = await site.start_ready()
-    copy = raw_copy(site, site.folder / "copy.db")
     token = await grant(hub, site, "anna")
-    daemon.kill()
-    put(site, copy)
+    site.daemons[-1].kill()
+    put(site, site.folder / "copy.db")
     return token
 
 
