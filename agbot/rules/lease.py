@@ -115,6 +115,8 @@ class End:
     """The agent version that the node reported as installed: it has to run this one."""
     was_offline: bool = False
     """The holder was offline when it got the lease."""
+    is_stopped: bool = False
+    """A crash after this end has set the brake: once, since who lifts that brake has seen it."""
 
     @property
     def since(self) -> SeenTime:

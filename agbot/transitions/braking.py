@@ -9,7 +9,7 @@ an operator.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agbot.events import outcomes
 from agbot.rules import brakes
@@ -93,9 +93,12 @@ def _brake(group: GroupId, end: End, failed: Versions, known: Brake | None, now:
     )
 
 
-def crash(brake: Brake, why: str, now: Now) -> Change:
+def crash(lease: Lease, end: End, brake: Brake, why: str, now: Now) -> Change:
     """Stop an upgrade whose member was healthy at first and no longer is."""
-    return Change(put=[brake], events=[outcomes.brake_set(brake, why)], at=now.wall)
+    change = Change(put=[brake], events=[outcomes.brake_set(brake, why)], at=now.wall)
+    if lease.last_end != end:  # it crashes where no lease was held for it
+        return change
+    return replace(change, before=lease, after=replace(lease, last_end=replace(end, is_stopped=True)))
 
 
 def lift(over: Iterable[tuple[Brake, str]], now: Now, who: str = "coordinator") -> Change:

@@ -141,6 +141,7 @@ ends = st.none() | drawn(
     is_rested=st.booleans(),
     version=texts,
     was_offline=st.booleans(),
+    is_stopped=st.booleans(),
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from agbot.coordinator.contract import Done
+from agbot.rules.ids import policy_id
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
 from agbot.sim.faults import Fault, FaultKind
@@ -13,6 +15,7 @@ from tests.observed.upgrading import (
     AFTER,
     BEFORE,
     LATEST,
+    POLICY,
     SLOW_START,
     deploy,
     members,
@@ -175,3 +178,23 @@ async def test_a_cancellation_for_good_while_a_policy_changes_is_taken_back_in_t
 
         assert hub.ended() is Cause.UNCONFIRMED
         assert await hub.journal("brake.set") == []
+
+
+@in_virtual_time
+async def test_a_crash_whose_brake_a_person_has_lifted_sets_it_no_second_time_after_a_restart() -> None:
+    async with unasked(3) as hub:
+        for node in members(hub):
+            node.services.outcomes[AFTER] = Outcome.CRASHES
+        deploy(hub, AFTER)
+        await hub.until(lambda: bool(hub.events("brake.set")), 120)
+        hub.fleet.agbot.stop()
+        subject = policy_id(ORG, POLICY)
+        lifted = await hub.coordinator.resume("*", subject=subject, reason="a fault of the site", who="eva")
+        assert isinstance(lifted, Done)
+        await asyncio.sleep(30)
+        assert len(hub.events("brake.set")) == 1
+
+        await hub.crash()
+        await asyncio.sleep(120)
+
+        assert len(hub.events("brake.set")) == 1

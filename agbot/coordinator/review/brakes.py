@@ -28,8 +28,8 @@ class Brakes:
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._stopped: dict[GroupId, int] = {}
-        """The token of the last end that was stopped as a crash, each once: an operator that lifts
-        the brake has seen it."""
+        """The token of the last end that was stopped as a crash, or of the lease of another member
+        that gets the same release: each once, since who lifts the brake has seen it."""
 
     async def watch(self, groups: Iterable[GroupId]) -> list[str]:
         """Stop the upgrades in these groups whose member was healthy at first and no longer is.
@@ -52,11 +52,12 @@ class Brakes:
 
         Nothing is done if there is nothing left to stop, or it was stopped before.
         """
-        situation, now = self._situation, self._situation.now()
-        brake = braking.after_crash(group, end, self._upgraded(group, end), self._facts_after(group, end), now)
-        if brake is None or self._stopped.get(group) == end.token:
+        situation, now, lease = self._situation, self._situation.now(), self._situation.ledger.lease(group)
+        if end.is_stopped or self._stopped.get(group) == end.token:
             return []
-        await situation.commit(braking.crash(brake, why, now))
+        brake = braking.after_crash(group, end, self._upgraded(group, end), self._facts_after(group, end), now)
+        if brake is None or not await situation.commit(braking.crash(lease, end, brake, why, now)):
+            return []
         self._stopped[group] = end.token  # after the commit: a write that fails is tried again
         return [f"stopped {brake.subject} in {group} ({why})"]
 
