@@ -172,6 +172,9 @@ class Connection(aiomqtt.Client):
             published = self._client.publish(message.topic, message.payload, qos=_AT_LEAST_ONCE, retain=message.retain)
         except ValueError as error:  # for example a topic of more than 65,535 bytes
             raise RefusedError(message.topic, str(error), is_permanent=True) from error
+        if published.rc == MQTTErrorCode.MQTT_ERR_NO_CONN and self._disconnected.done():
+            # that there is no connection helps no one, and why it ended does
+            raise MqttError("the connection has ended") from self._disconnected.exception()
         if published.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise aiomqtt.MqttCodeError(published.rc, "Could not publish message")
         answer: asyncio.Future[ReasonCode] = asyncio.get_running_loop().create_future()

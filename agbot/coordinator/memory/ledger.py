@@ -48,8 +48,8 @@ class Ledger(Contents):
         self._locks: WeakValueDictionary[GroupId, asyncio.Lock] = WeakValueDictionary()
         """The lock of each group whose lease is being swapped."""
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._ended = 0
-        """How many writes have ended, in whatever way."""
+        self._forgotten = 0
+        """How many writes have ended, in whatever way, and are no longer under way."""
         self.barrier = Barrier()
         self.is_trusted = False
         self.was_read = False
@@ -74,11 +74,16 @@ class Ledger(Contents):
 
     async def _read(self) -> Stored:
         while True:
-            ended = self._ended
+            ended = self._ended()
             stored = await self._store.load()
             # a write that ended meanwhile may be missing in it, also one whose answer was lost
-            if self._ended == ended:
+            if self._ended() == ended:
                 return stored
+
+    def _ended(self) -> int:
+        """Return how many writes have ended."""
+        # one that has just ended is forgotten a step of the event loop later
+        return self._forgotten + sum(task.done() for task in self._under_way)
 
     @property
     def distrust(self) -> str:
@@ -98,11 +103,11 @@ class Ledger(Contents):
             self.granting[new.group] = new
             self.tally.update(new.group)
         self.leaving.update(writes.drop)
-        swap = self._swap(expected, new, writes, self._moved)
+        swap = partial(self._swap, expected, new, writes, self._moved)
         # a grant drops the allowance that it uses, which is no withdrawal
         if stops(replace(writes, drop=()) if is_grant else writes):
             return await self.finish(self._stop(swap), done=done)
-        return await self.finish(swap, is_grant=is_grant, done=done)
+        return await self.finish(swap(), is_grant=is_grant, done=done)
 
     async def read_again(self, group: GroupId) -> Lease:
         """Read a lease again that may have been granted in the store itself, by the guard."""
@@ -122,8 +127,8 @@ class Ledger(Contents):
         leaving = [key for key in writes.drop if key.of is Waiter]
         for key in leaving:
             self._drop(key)
-        write = self._write(writes, leaving)
-        await self.finish(self._stop(write) if stops(writes) else write, done=done)
+        write = partial(self._write, writes, leaving)
+        await self.finish(self._stop(write) if stops(writes) else write(), done=done)
 
     async def move(self, step: timedelta, writes: Writes) -> None:
         """Write these, and with them every lease with its date moved by `step`.
@@ -175,9 +180,9 @@ class Ledger(Contents):
         while self._under_way:  # one of them may begin another
             await asyncio.wait(self._under_way)
 
-    async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _stop(self, write: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
         async with self.barrier.closed():
-            return await write
+            return await write()
 
     async def finish(
         self,
@@ -187,7 +192,7 @@ class Ledger(Contents):
         done: Callable[[_Result], None] | None = None,
     ) -> _Result:
         """Complete a write, and call `done` with its result, even if its caller is cancelled."""
-        task = asyncio.ensure_future(self._counted(write))
+        task = asyncio.ensure_future(write)
         self._under_way.add(task)
         if is_grant:
             self.barrier.passing(task)
@@ -196,14 +201,9 @@ class Ledger(Contents):
             task.add_done_callback(partial(_report, done))
         return await asyncio.shield(task)
 
-    async def _counted(self, write: Coroutine[Any, Any, _Result]) -> _Result:
-        try:
-            return await write
-        finally:
-            self._ended += 1
-
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
+        self._forgotten += 1
         if not task.cancelled():
             # a cancelled caller does not retrieve it; the ledger is already untrusted
             task.exception()

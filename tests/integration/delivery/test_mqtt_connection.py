@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
 import pytest
+from aiomqtt import MqttError
 
 from agbot.delivery.mqtt import Mqtt
-from agbot.delivery.mqtt_connection import Connection, Message
+from agbot.delivery.mqtt_connection import Connection, Message, why_broken
 from agbot.delivery.receiver import Kind
 from agbot.delivery.sinks import Backoff, Outcome
 from agbot.delivery.topics import Topics
@@ -195,3 +197,16 @@ async def test_a_connection_that_is_closed_before_a_write_begins_is_no_error(
     await asyncio.sleep(0)
 
     assert caplog.records == []
+
+
+async def test_what_is_sent_after_the_end_of_a_connection_fails_with_the_reason_of_that_end(reporting: Telling) -> None:
+    await reporting.broker.start()
+    will = Message(topic="agbot/status", payload=b"offline")
+    with pytest.raises(MqttError) as failed:  # noqa: PT012 - the first connection has to be open
+        async with Connection(reporting.way, will) as first, Connection(reporting.way, will):
+            with suppress(MqttError):  # until it ends
+                async for _ in first.messages:
+                    pass
+            await first.send(will)
+
+    assert "another client connects with the same client id" in why_broken(failed.value)

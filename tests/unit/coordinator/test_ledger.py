@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from datetime import timedelta
 
@@ -148,3 +149,23 @@ async def test_what_is_written_while_the_store_is_read_stays_in_memory(failure: 
     await loading
 
     assert ledger.holds == {"o1": hold}
+
+
+async def test_a_write_that_is_cut_off_before_its_first_step_leaves_nothing_behind(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    store = FaultyStore()
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    hold = Hold(scope="*", since=NOON, by="ada", why="flood", until=None)
+    here = asyncio.all_tasks()
+    order = asyncio.create_task(ledger.write(Writes(put=[hold])))
+    asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in asyncio.all_tasks() - here])
+    with pytest.raises(asyncio.CancelledError):
+        await order
+    del order
+    gc.collect()
+
+    assert ledger.holds == {}
+    assert [str(each.message) for each in recwarn] == []
