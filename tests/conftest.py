@@ -132,8 +132,8 @@ def logging_put_back() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Start two for each processor: tests wait for processes, and for time to pass, about as long as they compute."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Start five for two processors: tests wait for processes, and for time to pass, more than they compute."""
+    return max(5 * len(os.sched_getaffinity(0)) // 2, 1)
 
 
 @pytest.hookimpl(trylast=True)
