@@ -38,13 +38,23 @@ async def crashed() -> Hub:
     return hub
 
 
+async def lift(hub: Hub) -> None:
+    """Lift the brake of the release, as a person does who knows why it has crashed."""
+    subject = hub.question("s1", "gs", POLICY).claim.subject
+    await hub.coordinator.resume(hub.lease("gs").group, subject=subject, reason="known", who="ada")
+
+
+def publish_fix(hub: Hub) -> None:
+    """Publish a later version of the release."""
+    fixed = seed.policy_body(ORG, SERVICE, ["1.0.2"])
+    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/business/policies/{POLICY}", fixed, caller=f"{ORG}/admin")
+
+
 @in_virtual_time
 async def test_a_brake_that_a_person_lifts_is_not_set_again_by_the_same_crash() -> None:
     hub = await crashed()
 
-    await hub.coordinator.resume(
-        hub.lease("gs").group, subject=hub.question("s1", "gs", POLICY).claim.subject, reason="known", who="ada"
-    )
+    await lift(hub)
     await hub.live("s1", "s2", "s3", seconds=1500)
 
     assert len(hub.events("brake.set")) == 1
@@ -55,9 +65,7 @@ async def test_a_brake_that_a_person_lifts_is_not_set_again_by_the_same_crash() 
 async def test_a_brake_that_a_person_lifts_is_not_set_again_when_the_crashed_release_loses_its_agreement() -> None:
     hub = await crashed()
 
-    await hub.coordinator.resume(
-        hub.lease("gs").group, subject=hub.question("s1", "gs", POLICY).claim.subject, reason="known", who="ada"
-    )
+    await lift(hub)
     cancel(hub, "s1", "s1-new")
     await hub.live("s1", "s2", "s3", seconds=60)
 
@@ -71,8 +79,7 @@ async def test_a_fixed_release_lifts_the_brake_of_a_crash_once_although_the_cras
     """A story of the simulator had the brake set and lifted in every cycle until the fix had reached the member."""
     hub = await crashed()
 
-    fixed = seed.policy_body(ORG, SERVICE, ["1.0.2"])
-    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/business/policies/{POLICY}", fixed, caller=f"{ORG}/admin")
+    publish_fix(hub)
     for _minute in range(5):
         await hub.live("s1", "s2", "s3", seconds=60)
         assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["soaking"]
@@ -82,15 +89,9 @@ async def test_a_fixed_release_lifts_the_brake_of_a_crash_once_although_the_cras
 
 @in_virtual_time
 async def test_after_a_crash_the_crashed_member_may_take_the_fixed_release_first() -> None:
-    hub = await trio()
-    await begin(hub)
-    agree(hub, "s1", "s1-new", "1.0.1")
-    await hub.live("s1", "s2", "s3", seconds=20)
-    agree(hub, "s1", "s1-new", "1.0.1", "exited")
-    await hub.live("s1", "s2", "s3", seconds=120)
+    hub = await crashed()
 
-    fixed = seed.policy_body(ORG, SERVICE, ["1.0.2"])
-    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/business/policies/{POLICY}", fixed, caller=f"{ORG}/admin")
+    publish_fix(hub)
     await hub.live("s1", "s2", "s3", seconds=15)
 
     assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["soaking"]

@@ -212,3 +212,22 @@ async def site() -> AsyncIterator[Site]:
             hub.end()
             await runner.cleanup()
             gc.collect()  # what a dead coordinator has left open, so that no other test is blamed for it
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: str) -> AsyncIterator[str]:
+    """Give this answer, from its status on, to one request at the yielded URL, and wait for the end of its connection."""
+    ended = asyncio.Event()
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {answer}".encode())
+        await reader.read()  # until the standby has closed
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    server = await asyncio.start_server(reply, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await ended.wait()
+    server.close()

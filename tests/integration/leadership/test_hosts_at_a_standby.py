@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from agbot.sim.fleetlock import FleetLockClient, Locked
 from tests.acceptance.hub import ORG, secret_of
-from tests.integration.leadership.conftest import Running, Site
+from tests.integration.leadership.conftest import Running, Site, answering
 
 
 def host(standby: Running, node: str) -> FleetLockClient:
@@ -37,21 +35,9 @@ async def test_a_host_gets_the_leader_s_yes_and_its_refusal_through_a_standby(si
     ],
 )
 async def test_what_is_no_answer_of_a_coordinator_lets_no_host_reboot(site: Site, answer: str) -> None:
-    ended = asyncio.Event()
-
-    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {answer}".encode())
-        await reader.read()  # until the standby has closed
-        writer.close()
-        await writer.wait_closed()
-        ended.set()
-
-    other = await asyncio.start_server(reply, "127.0.0.1", 0)
-    await site.leader("one", gateway_url=f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}", fleetlock=True)
-    standby = await site.standby("two", fleetlock=True)
-    refused = await host(standby, "anna").pre_reboot()
-    await ended.wait()
-    other.close()
+    async with answering(answer) as url:
+        await site.leader("one", gateway_url=url, fleetlock=True)
+        standby = await site.standby("two", fleetlock=True)
+        refused = await host(standby, "anna").pre_reboot()
 
     assert (refused.status, refused.kind) == (409, "no-leader")

@@ -14,7 +14,7 @@ from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from agbot.listening.hop import MARK, Hop, HopError
 from tests.acceptance.hub import GROUP, NMP, ORG, auth_of
-from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Running, Site
+from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Running, Site, answering
 from tests.support.patience import in_time, until
 
 QUESTION = f"/org/{ORG}/hagroup/{GROUP}/nodemanagement/anna/{NMP}"
@@ -234,22 +234,10 @@ async def test_a_standby_whose_leader_is_silent_refuses_before_the_agent_gives_u
 
 @pytest.mark.parametrize("status", [200, 201, 302, 429, 500, 502, 503, 504])
 async def test_what_is_no_answer_of_a_coordinator_becomes_a_refusal(site: Site, status: int) -> None:
-    ended = asyncio.Event()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {status} A Proxy\r\nLocation: /\r\nContent-Length: 7\r\n\r\na proxy".encode())
-        await reader.read()  # until the standby has closed
-        writer.close()
-        await writer.wait_closed()
-        ended.set()
-
-    proxy = await asyncio.start_server(answer, "127.0.0.1", 0)
-    await site.leader("one", gateway_url=f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-    standby = await site.standby("two")
-    refused = await standby.ask("anna")
-    await ended.wait()
-    proxy.close()
+    async with answering(f"{status} A Proxy\r\nLocation: /\r\nContent-Length: 7\r\n\r\na proxy") as url:
+        await site.leader("one", gateway_url=url)
+        standby = await site.standby("two")
+        refused = await standby.ask("anna")
     assert (refused.status, "no-leader" in refused.json()["msg"]) == (409, True)
 
 
