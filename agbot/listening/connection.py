@@ -67,6 +67,7 @@ class Connection(web.RequestHandler):
     """aiohttp's connection with our parser, limits and error format."""
 
     __slots__ = (
+        "_answered",
         "_awaits_rest",
         "_client_seconds",
         "_client_timer",
@@ -98,6 +99,8 @@ class Connection(web.RequestHandler):
         self._linger_seconds = LINGER_SECONDS
         self._is_last = False
         """Whether the client has closed its half, so that no further request can arrive."""
+        self._answered = 0
+        """How many requests have been answered."""
         self._awaits_rest = False
         """Whether a request has been answered before all of it has arrived."""
         self._is_finished = False
@@ -130,7 +133,9 @@ class Connection(web.RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether no request of this connection is being answered, also while it is closing."""
-        is_between_requests = self._waiter is not None or self._request_count == 0 or self._awaits_rest
+        # by a count of our own: aiohttp's task is woken a step after the answer, and whoever closed
+        # in that step would take the client's answer with the connection
+        is_between_requests = self._answered == self._request_count or self._awaits_rest
         return not self._messages and (self._is_finished or is_between_requests)
 
     @property
@@ -234,10 +239,8 @@ class Connection(web.RequestHandler):
     def go_on_with(self, data: bytes, *, unsent: bytes, deadline: float) -> None:
         """Continue, as soon as the connection is made, from where another protocol has left it.
 
-        Args:
-            data: has been read and is not answered.
-            unsent: the rest of the previous answer, still to be written.
-            deadline: for the rest of the head, in the event loop's time.
+        `data` are unanswered, `unsent` is the rest of the previous answer, and `deadline` is for
+        the rest of the head, in the event loop's time.
         """
         self._handed_over = (data, unsent, deadline)
 
@@ -270,6 +273,7 @@ class Connection(web.RequestHandler):
                 self.close()
         elif not is_lost and not await self._may_go_on(request, answer):
             self._part()
+        self._answered += 1
         return written
 
     async def _may_go_on(self, request: web.BaseRequest, answer: web.StreamResponse) -> bool:
@@ -284,11 +288,7 @@ class Connection(web.RequestHandler):
         return bool(answer.keep_alive) and not self._close and request.content.is_eof()
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer a request that could not be parsed.
 
