@@ -43,7 +43,7 @@ def _open(kind: type) -> dict[str, Any]:
     if kind is object:
         return {"description": "Any JSON value."}
     message = f"no schema for {kind.__name__}"
-    raise NotImplementedError(message)
+    raise TypeError(message)
 
 
 def _operation(each: Endpoint[Any], known: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, datetime):
         return datetime.fromtimestamp(value.timestamp(), UTC)
-    raise NotImplementedError(f"no JSON form for {type(value).__name__}")
+    raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)

@@ -216,7 +216,7 @@ def _written_as(value: object) -> str:
         return str(msgspec.to_builtins(value.as_if_never_blind))
     if not isinstance(value, tzinfo):
         message = f"{type(value).__name__} has no form in a decision record: {value!r}"
-        raise NotImplementedError(message)
+        raise TypeError(message)
     return str(value)
 
 
@@ -225,5 +225,5 @@ def _read_in(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec hands ove
         return seen_in_json(kind, value)
     if kind is not tzinfo:
         message = f"no form for {kind.__name__}"
-        raise NotImplementedError(message)
+        raise TypeError(message)
     return UTC if value == "UTC" else ZoneInfo(value)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -43,7 +44,7 @@ class Keeper(Protocol):
         """Create a connection of the kind that aiohttp serves."""
 
 
-class Quick:
+class Quick(ABC):
     """What both classes share: the client is counted and has limited time for its next request."""
 
     __slots__ = ("_answer", "_deadlines", "_keeper", "client", "is_open")
@@ -61,13 +62,13 @@ class Quick:
         self.is_open = False
         """Whether it still occupies a descriptor here: it is neither ended nor handed over."""
 
+    @abstractmethod
     def hang_up(self) -> None:
         """Abort the connection. Answers that the client has not read are lost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self) -> None:
         """Close our half, and answer nothing more."""
-        raise NotImplementedError
 
     def _register(self, address: object) -> None:
         self.client = client_of(address)

@@ -229,10 +229,9 @@ async def test_an_offline_peer_never_blocks_the_upgrade_of_a_service_that_has_a_
 @in_virtual_time
 async def test_a_service_without_a_current_agreement_waits_for_its_peers() -> None:
     hub = await trio()
-    hub.limits = replace(hub.limits, max_upgrade_seconds=1800.0)
-    await hub.live("s1", seconds=1900)  # no policy changes: the cancellation is no upgrade
-    cancel(hub, "s1", "s1-old")
     await hub.live("s1", seconds=400)
+    cancel(hub, "s1", "s1-old")
+    await hub.live("s1", seconds=2 * CYCLE)
 
     assert codes(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))) == ["peers-unavailable"]
 
@@ -241,10 +240,9 @@ async def test_a_service_without_a_current_agreement_waits_for_its_peers() -> No
 async def test_a_new_agreement_that_the_feed_does_not_show_keeps_offline_peers_from_blocking_its_service() -> None:
     """An agbot sees only deletions of agreements in the change feed, so that memory cannot know that there is none."""
     hub = await trio()
-    hub.limits = replace(hub.limits, max_upgrade_seconds=1800.0)
-    await hub.live("s1", seconds=1900)  # no policy changes: the cancellation is no upgrade
-    cancel(hub, "s1", "s1-old")
     await hub.live("s1", seconds=400)
+    cancel(hub, "s1", "s1-old")
+    await hub.live("s1", seconds=2 * CYCLE)
     question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
     assert codes(await hub.ask_as_agbot(question)) == ["peers-unavailable"]
 
