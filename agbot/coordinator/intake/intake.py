@@ -7,7 +7,7 @@ when it ends; an outage of one organisation does not affect the others.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agbot.coordinator.attention import Attention
@@ -148,20 +148,30 @@ class Intake:
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
             wanted = [each for of_group in plans.values() for each in of_group]
-            tried = await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
-            await self._follow_up(tried)
-            await planning.plan_again(plans)
+            try:
+                tried = await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
+                await self._follow_up(tried)
+                await planning.plan_again(plans)
+            except BaseException:
+                self.attention.reading.at_once(plans)  # none of them has its next time yet
+                raise
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
 
     async def _follow_up(self, tried: Sequence[Read]) -> None:
         """Read what follows from these reads, and note the groups to judge."""
         planning, reporters = self._planning, _reporters(tried)
-        if reporters:
-            plans = await planning.of_groups(planning.note_reports(reporters))
-            await self._reader.follow(each for of_group in plans.values() for each in of_group)
         reports = (What.AGREEMENTS, What.STATUSES)
-        arrived = await self._read_arrivals([NodeId(read.id) for read in tried if read.what in reports])
-        self.joined.update(dict.fromkeys(arrived))
+        to_judge = [NodeId(read.id) for read in tried if read.what in reports]
+        try:
+            if reporters:
+                plans = await planning.of_groups(planning.note_reports(reporters))
+                await self._reader.follow(each for of_group in plans.values() for each in of_group)
+            arrived = self._situation.picture.take_arrivals()
+            to_judge += arrived
+            await self._read_arrivals(arrived)
+        finally:
+            # also if one of these reads has failed: nothing shows the others a second time
+            self.joined.update(dict.fromkeys(self._groups_of(to_judge)))
 
     def _eager(self) -> list[Wanted]:
         """Return what the feed has announced and is read without a question."""
@@ -169,18 +179,16 @@ class Intake:
         is_of_group = {What.GROUP, What.NODE}
         return [Wanted(read=read, why=Why.MEMBERSHIP if read.what in is_of_group else Why.REPORT) for read in reads]
 
-    async def _read_arrivals(self, also: Iterable[NodeId]) -> list[GroupId]:
-        """Read the upgrades of nodes that have joined a group.
-
-        Return their groups and those of `also`.
-        """
-        picture = self._situation.picture
-        arrived = picture.take_arrivals()
+    async def _read_arrivals(self, arrived: Collection[NodeId]) -> None:
+        """Read the upgrades of nodes that have joined a group."""
         about = [Read(what=what, id=node) for node in arrived for what in (What.NODE, What.STATUSES)]
-        about += [read for read in picture.eager() if read.what is What.AGREEMENTS and read.id in arrived]
+        eager = self._situation.picture.eager()
+        about += [read for read in eager if read.what is What.AGREEMENTS and read.id in arrived]
         await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
-        seen = (picture.node(node) for node in (*arrived, *also))
-        return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
+
+    def _groups_of(self, nodes: Iterable[NodeId]) -> Iterator[GroupId]:
+        known = map(self._situation.picture.node, nodes)
+        return (node.group for node in known if isinstance(node, Node) and node.group is not None)
 
 
 def _reporters(tried: Iterable[Read]) -> list[NodeId]:

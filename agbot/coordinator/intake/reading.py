@@ -164,7 +164,10 @@ class Reader:
                     unreachable[org] = error
 
         # no more than can run, so that a question's read never waits behind all of these
-        await asyncio.gather(*(work() for _ in range(min(self._max_open, len(jobs)))))
+        workers = [work() for _ in range(min(self._max_open, len(jobs)))]
+        for bug in await asyncio.gather(*workers, return_exceptions=True):
+            if bug is not None:  # after the others have ended: none goes on without a caller
+                raise bug
         return failures
 
     async def _failure_of(self, job: _Job) -> ExchangeError | None:

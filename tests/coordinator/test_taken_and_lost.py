@@ -1,0 +1,75 @@
+"""What is taken out of memory for work that then fails, or whose caller gives up, is there for the next try."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agbot.coordinator.permission import Granted
+from agbot.fleet.changes import Read, What
+from agbot.fleet.reads import Why
+from agbot.rules.ids import node_id
+from agbot.sim.exchange import seed
+from tests.support.hub import ORG, Hub
+from tests.support.virtual_time import in_virtual_time
+
+
+class Tripping(list[tuple[Read, Why]]):
+    """The notebook of the reads, whose next entry about one node fails in a way that no one has foreseen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trips_at: set[Read] = set()
+
+    def append(self, entry: tuple[Read, Why]) -> None:
+        if entry[0] in self.trips_at:
+            self.trips_at.clear()
+            raise ZeroDivisionError(f"at {entry[0].id}")
+        super().append(entry)
+
+
+def tripping() -> tuple[Hub, Tripping]:
+    reads = Tripping()
+    return Hub(reads=reads), reads
+
+
+@in_virtual_time
+async def test_a_group_is_read_again_after_a_round_of_reads_that_failed_in_an_unforeseen_way() -> None:
+    hub, reads = tripping()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated")
+    await asyncio.sleep(5)
+    reads.trips_at.add(Read(what=What.NODE, id=node_id(ORG, "n1")))
+    await asyncio.sleep(45)
+    assert not reads.trips_at
+    assert [each.facts["part"] for each in hub.events("part.failed")] == ["reads"]
+    reads.clear()
+
+    await asyncio.sleep(120)
+
+    assert reads.count((Read(what=What.NODE, id=node_id(ORG, "n1")), Why.HEARTBEAT)) >= 2
+    assert hub.events("part.recovered")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_joined_in_its_upgrade_is_deferred_although_a_read_beside_it_failed() -> None:
+    hub, reads = tripping()
+    hub.group("g1", "n1", "n2")
+    hub.group("g2", "a1", "a2")
+    await hub.start()
+    await asyncio.sleep(20)
+    for node in ("n3", "a3"):
+        seed.node(hub.exchange, ORG, node)
+    hub.report("n3", "initiated")
+    await asyncio.sleep(20)
+    reads.trips_at.add(Read(what=What.STATUSES, id=node_id(ORG, "a3")))
+
+    hub.admin("POST", "/hagroups/g2/nodes/a3")
+    hub.admin("POST", "/hagroups/g1/nodes/n3")
+    await asyncio.sleep(30)
+
+    assert not reads.trips_at
+    assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
+    await hub.stop()
