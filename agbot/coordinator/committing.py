@@ -1,15 +1,15 @@
 """Commits changes, and publishes their events after that: the one way to the store.
 
-Every write takes the seen clock along: after a restart it must not be behind any moment that is
-stored. If the store fails, it is not known whether the write has happened, and the ledger is no
-longer trusted (`StoreUnavailableError`).
+If the store fails, it is not known whether the write has happened, and the ledger is no longer
+trusted (`StoreUnavailableError`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from agbot.coordinator.clocks.dates import Dates
 from agbot.coordinator.memory.ledger import Ledger
@@ -50,14 +50,10 @@ class Committing:
 
         False: the lease has been changed meanwhile, and nothing was written.
         """
-        writes = self._with_clock(
-            Writes(
-                put=[record for change in changes for record in change.put],
-                drop=[key for change in changes for key in change.drop],
-                entries=[
-                    Entry.of(event, change.at or self.now().wall) for change in changes for event in change.events
-                ],
-            )
+        writes = Writes(
+            put=[record for change in changes for record in change.put],
+            drop=[key for change in changes for key in change.drop],
+            entries=[Entry.of(event, change.at or self.now().wall) for change in changes for event in change.events],
         )
         first = changes[0] if changes else NO_CHANGE
 
@@ -89,8 +85,7 @@ class Committing:
 
     async def commit_renewals(self, renewed: Sequence[tuple[Lease, Lease]]) -> None:
         """Write leases that only get another expiry; see `Ledger.renew`."""
-        await self.ledger.renew(renewed, self._with_clock(Writes()))
-        self._written()
+        await self.ledger.renew(renewed, lambda _: self._written())
 
     async def save_clock(self, *, at_once: bool = False) -> None:
         """Write the seen clock to the store if that is due."""
@@ -102,32 +97,43 @@ class Committing:
 
         This happens in one transaction, and is reported.
         """
-        now, step, ledger = self.now(), self.dates.unmoved, self.ledger
-        if not step or not ledger.is_trusted:
-            return
-        deferrals = [each for of_group in ledger.deferrals.values() for each in of_group.values()]
-        stamped: list[Deferral | Approval] = [*deferrals, *ledger.approvals.values()]
-        writes = Writes(
-            put=[replace(each, since=each.since + step) for each in stamped],
-            entries=[Entry.of(ClockStepped(seconds=round(step.total_seconds(), 3)), now.wall)],
-        )
-        self.dates.unmoved -= step  # before the write, during which another call must not move them too
-        try:
-            await ledger.move(step, self._with_clock(writes))
-        except StoreUnavailableError:
-            self.dates.unmoved += step
-            raise
-        self._written(writes.entries)
+        self.now()  # notices a step
+        # to its end, as in `commit`: who has found the step may stop waiting
+        if self.dates.unmoved and self.ledger.is_trusted:
+            await self.ledger.finish(self._move_along())
+
+    async def _move_along(self) -> None:
+        entries: list[Entry] = []
+        step = timedelta()
+
+        def begin() -> tuple[timedelta, Writes]:
+            nonlocal step
+            # with the clock that is written along, which must not be moved without the moments
+            step, self.dates.unmoved = self.dates.unmoved, timedelta()
+            entries.append(Entry.of(ClockStepped(seconds=round(step.total_seconds(), 3)), self.now().wall))
+            return step, Writes(
+                put=[replace(each, since=each.since + step) for each in self._stamped()], entries=entries
+            )
+
+        async with self._one_at_a_time:
+            if not self.dates.unmoved or not self.ledger.is_trusted:
+                return  # another call has moved them, or has failed to
+            try:
+                await self.ledger.move(begin)
+            except StoreUnavailableError:
+                self.dates.unmoved += step
+                raise
+            self._written(entries)
+
+    def _stamped(self) -> Iterator[Deferral | Approval]:
+        for of_group in self.ledger.deferrals.values():
+            yield from of_group.values()
+        yield from self.ledger.approvals.values()
 
     async def settle_store(self, event: StoreSettled) -> None:
         """End the doubt about the store's generation, and report what ended it and why."""
         entry = Entry.of(event, self.now().wall)
-        await self.ledger.settle_generation(entry)
-        self.publish(entry)
-
-    def _with_clock(self, writes: Writes) -> Writes:
-        mark = self.dates.unsaved(at_once=True)
-        return writes if mark is None else replace(writes, put=(*writes.put, mark))
+        await self.ledger.settle_generation(entry, lambda _: self.publish(entry))
 
     def _written(self, entries: Iterable[Entry] = ()) -> None:
         self.dates.saved()

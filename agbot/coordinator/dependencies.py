@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from agbot.agreementbot.client import Agbots
 from agbot.clock import Clock
@@ -67,10 +68,11 @@ def create_situation(dependencies: Dependencies, settings: ExchangeSettings, lim
     heartbeat = timedelta(seconds=settings.heartbeat_seconds)
     longest_poll = timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
     picture, reach = Picture(), max(REACH, _POLLS_REACHED * longest_poll)
+    dates = Dates(dependencies.clock, dependencies.exchange.time, picture, reach)
     return Situation(
         picture=picture,
-        ledger=Ledger(dependencies.store),
-        dates=Dates(dependencies.clock, dependencies.exchange.time, picture, reach),
+        ledger=Ledger(dependencies.store, partial(dates.unsaved, at_once=True)),
+        dates=dates,
         clock=dependencies.clock,
         limits_of=limits_of,
         view_max_age=timedelta(seconds=settings.view_max_age_seconds),

@@ -22,7 +22,7 @@ from agbot.coordinator.memory.contents import Contents
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.records import Waiter
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import ClockMark, Now
 from agbot.store.contract import (
     NOTHING,
     Entry,
@@ -42,9 +42,11 @@ _Result = TypeVar("_Result")
 class Ledger(Contents):
     """Leases and records by group, with the writes that change them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Callable[[], ClockMark | None] = lambda: None) -> None:
+        """Write to this store, and with each write the seen clock that `clock` returns, if any."""
         super().__init__()
         self._store = store
+        self._clock = clock
         self._locks: WeakValueDictionary[GroupId, asyncio.Lock] = WeakValueDictionary()
         """The lock of each group whose lease is being swapped."""
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -130,23 +132,23 @@ class Ledger(Contents):
         write = partial(self._write, writes, leaving)
         await self.finish(self._stop(write) if stops(writes) else write(), done=done)
 
-    async def move(self, step: timedelta, writes: Writes) -> None:
-        """Write these, and with them every lease with its date moved by `step`.
+    async def move(self, begin: Callable[[], tuple[timedelta, Writes]]) -> None:
+        """Move the date of every lease, with what `begin` returns when no swap is under way.
 
-        Swaps that wait meanwhile are moved too.
+        That is the step, and what is written too. Swaps that wait meanwhile are moved as well.
         """
-        await self.finish(self._move(step, writes))
+        await self.finish(self._move(begin))
 
-    async def renew(self, renewed: Sequence[tuple[Lease, Lease]], writes: Writes) -> None:
+    async def renew(self, renewed: Sequence[tuple[Lease, Lease]], done: Callable[[None], None] | None = None) -> None:
         """Write leases that only get another expiry, all in one transaction.
 
         Each is a lease as it was known, and renewed. One that has changed meanwhile stays as it is.
         """
-        await self.finish(self._renew(renewed, writes, self._moved))
+        await self.finish(self._renew(renewed, self._moved), done=done)
 
-    async def settle_generation(self, entry: Entry) -> None:
+    async def settle_generation(self, entry: Entry, done: Callable[[None], None]) -> None:
         """End the doubt about the store's generation, in the store, then in memory."""
-        await self.finish(self._settle(entry))
+        await self.finish(self._settle(entry), done=done)
 
     async def check(self) -> None:
         """Check that the store is still the one that was opened.
@@ -215,6 +217,7 @@ class Ledger(Contents):
             try:
                 if self._is_outdated(expected, new):
                     return Lost(current=self.lease(new.group))
+                writes = self._with_clock(writes)
                 with self._doubting():
                     outcome = await self._store.swap(expected, new, writes)
                 self.leases[new.group] = outcome.current if isinstance(outcome, Lost) else outcome
@@ -228,10 +231,7 @@ class Ledger(Contents):
 
     def _lock(self, group: GroupId) -> asyncio.Lock:
         """Return the lock of a group, which exists while one caller holds it or waits for it."""
-        lock = self._locks.get(group)
-        if lock is None:
-            lock = self._locks[group] = asyncio.Lock()
-        return lock
+        return self._locks.setdefault(group, asyncio.Lock())
 
     def _is_outdated(self, expected: Lease, new: Lease) -> bool:
         """Whether a change within one tenure was derived from another lease than the present one.
@@ -243,27 +243,36 @@ class Ledger(Contents):
         stays = (new.token, new.state) == (expected.token, expected.state)
         return stays and self.lease(new.group) != expected
 
+    def _with_clock(self, writes: Writes) -> Writes:
+        # After a restart the clock must not be behind any stored moment. So it is that of the write
+        # itself: one that has waited for a lock would set it back behind the writes of meanwhile.
+        mark = self._clock()
+        return writes if mark is None else replace(writes, put=(*writes.put, mark))
+
     async def _write(self, writes: Writes, done: Sequence[Key] = ()) -> None:
+        writes = self._with_clock(writes)
         with self._doubting():
             await self._store.write(writes)
         put = [record for record in writes.put if not isinstance(record, Waiter) or key_of(record) not in done]
         self._apply(replace(writes, put=put, drop=[key for key in writes.drop if key not in done]))
 
-    async def _move(self, step: timedelta, writes: Writes) -> None:
+    async def _move(self, begin: Callable[[], tuple[timedelta, Writes]]) -> None:
         async with AsyncExitStack() as swaps:
             # A swap that begins now waits for the new dates. In order, as in `_renew`: two that
             # take several locks must not wait for each other.
             for group in sorted({*self.leases, *self._locks}):
                 await swaps.enter_async_context(self._lock(group))
+            step, writes = begin()
             await self._write(replace(writes, moved=[lease.moved(step) for lease in self.leases.values()]))
             self._moved += step
 
-    async def _renew(self, renewed: Sequence[tuple[Lease, Lease]], writes: Writes, moved: timedelta) -> None:
+    async def _renew(self, renewed: Sequence[tuple[Lease, Lease]], moved: timedelta) -> None:
         async with AsyncExitStack() as swaps:
             for group in sorted(known.group for known, _ in renewed):
                 await swaps.enter_async_context(self._lock(group))
             since = self._moved - moved
             left = [new.moved(since) for known, new in renewed if self.lease(known.group) == known.moved(since)]
+            writes = self._with_clock(NOTHING)
             with self._doubting():
                 await self._store.write(replace(writes, moved=left))
             # state and holder are the same, so nothing that is counted or due has changed

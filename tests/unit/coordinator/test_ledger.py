@@ -105,7 +105,7 @@ async def test_a_swap_that_begins_while_dates_are_moved_waits_for_the_new_dates(
         await really(writes)
 
     monkeypatch.setattr(store, "write", write)
-    moving = asyncio.create_task(ledger.move(hour, Writes()))
+    moving = asyncio.create_task(ledger.move(lambda: (hour, Writes())))
     await writing.wait()
     releasing = asyncio.create_task(ledger.swap(held, suspect(held)))
     await asyncio.sleep(0)

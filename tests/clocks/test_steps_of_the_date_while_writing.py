@@ -1,0 +1,154 @@
+"""A write that waits, and a caller that gives up, while the clocks are written: nothing is set back, lost or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agbot.coordinator.permission import Granted
+from agbot.rules import ids
+from agbot.rules.ids import group_id
+from agbot.rules.lease import Lease
+from agbot.rules.records import Hold
+from agbot.rules.seen_time import ClockMark
+from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Writes
+from tests.clocks.blindness import held, upgrading
+from tests.support.clocks import NOON
+from tests.support.faulty_store import Failure, FaultyStore
+from tests.support.hub import ORG, Hub
+from tests.support.virtual_time import in_virtual_time
+
+HOUR = 3600.0
+HOLD = Hold(scope=ORG, since=NOON, by="eva", why="the trade fair")
+
+
+class Slow(FaultyStore):
+    """Takes ten seconds for what belongs to one event, and thirty for the lease of one group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_event = ""
+        self.slow_group = ""
+
+    async def write(self, writes: Writes) -> None:
+        if self.slow_event in [entry.event for entry in writes.entries]:
+            await asyncio.sleep(10)
+        await super().write(writes)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        if new.group == self.slow_group:
+            await asyncio.sleep(30)
+        return await super().swap(expected, new, writes)
+
+    async def settle(self, entry: Entry) -> None:
+        await asyncio.sleep(10 if self.slow_event == entry.event else 0)
+        await super().settle(entry)
+
+
+async def gives_up(task: asyncio.Task[None]) -> None:
+    """Let the caller stop waiting in the middle of the write."""
+    await asyncio.sleep(5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(10)
+
+
+@in_virtual_time
+async def test_a_hold_that_waits_for_a_slow_grant_does_not_set_the_stored_clock_back() -> None:
+    store = Slow()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    hub.group("g2", "a1", "a2")
+    await hub.start()
+    await hub.live("n1", "n2", "a1", "a2", seconds=30)
+    store.slow_group = group_id(ORG, "g1")
+    granting = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(1)
+    holding = asyncio.create_task(hub.coordinator.hold(HOLD))
+    await asyncio.sleep(25)
+    await hub.coordinator._situation.save_clock(at_once=True)  # noqa: SLF001 - as a cycle and each write do
+    (before,) = (await store.load()).of(ClockMark)
+
+    assert isinstance(await granting, Granted)
+    await holding
+
+    (after,) = (await store.load()).of(ClockMark)
+    assert after.seen >= before.seen
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_step_is_reported_although_the_question_that_found_it_is_given_up() -> None:
+    store = Slow()
+    hub = await upgrading(store=store)
+    before = held(hub).tenure
+    assert before is not None
+    store.slow_event = "clock.stepped"
+    await hub._cancel()  # noqa: SLF001 - no cycle finds it first
+    hub.clock.step(HOUR)
+
+    await gives_up(asyncio.create_task(hub.coordinator._situation.move_along()))  # noqa: SLF001 - the first step of `report_end`
+
+    after = held(hub).tenure
+    assert after is not None
+    assert (after.granted_at - before.granted_at).total_seconds() == HOUR
+    assert [entry.facts["seconds"] for entry in hub.events("clock.stepped")] == [HOUR]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_step_that_could_not_be_written_is_not_forgotten_because_its_question_was_given_up() -> None:
+    store = Slow()
+    hub = await upgrading(store=store)
+    situation = hub.coordinator._situation  # noqa: SLF001 - see above
+    store.slow_event = "clock.stepped"
+    await hub._cancel()  # noqa: SLF001 - see above
+    hub.clock.step(HOUR)
+    moving = asyncio.create_task(situation.move_along())
+    await asyncio.sleep(1)
+    store.fail_next(Failure.BEFORE_COMMIT)
+
+    await gives_up(moving)
+
+    assert situation.dates.unmoved.total_seconds() == HOUR
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_two_that_find_the_same_step_move_it_once() -> None:
+    store = Slow()
+    hub = await upgrading(store=store)
+    situation, before = hub.coordinator._situation, held(hub).tenure  # noqa: SLF001 - see above
+    assert before is not None
+    store.slow_event = "clock.stepped"
+    await hub._cancel()  # noqa: SLF001 - see above
+    hub.clock.step(HOUR)
+
+    await asyncio.gather(situation.move_along(), situation.move_along())
+
+    after = held(hub).tenure
+    assert after is not None
+    assert (after.granted_at - before.granted_at).total_seconds() == HOUR
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_end_of_a_doubt_is_reported_although_its_caller_is_given_up() -> None:
+    store = Slow()
+    hub = await upgrading(store=store)
+    await hub._cancel()  # noqa: SLF001 - see above
+    store.change_generation("it is an older copy", 1000)
+    store.fail_next(Failure.BEFORE_COMMIT)
+    with pytest.raises(StoreUnavailableError):
+        await hub.coordinator._situation.commit()  # noqa: SLF001 - so that the store is read again
+    await hub.coordinator.cycle()
+    store.slow_event = "store.settled"
+
+    async def settle() -> None:
+        await hub.coordinator.resume(ids.STORE_SCOPE, subject=None, reason="all at rest", who="eva")
+
+    await gives_up(asyncio.create_task(settle()))
+
+    assert [entry.who for entry in hub.events("store.settled")] == ["eva"]
+    await hub.stop()
