@@ -11,8 +11,8 @@ import click
 
 from agbot.cli import options, screen, times
 from agbot.cli.client import Client
+from agbot.cli.failure import Exit, Failure
 from agbot.cli.ordering import Order, Place, order, place, place_of_groups
-from agbot.clock import SystemClock
 from agbot.console import api, release_safety
 from agbot.coordinator.contract import GroupView
 from agbot.rules.lease import Kind
@@ -35,10 +35,21 @@ def release(*, group: str, token: int | None, yes: bool, org: str | None, order:
     if not yes:
         client = Client(url=order.url)
         shown = client.read(api.GROUP, *names)
-        if shown.lease.holder is not None:
-            options.confirm(screen.clean(_held(shown, client.now())), "Release it?", yes=yes)
-            token = token or shown.lease.token  # a later grant was not asked about
+        if shown.lease.holder is None:
+            # the request is not sent: it would free a grant of this moment, which was not shown
+            raise _not_held(shown)
+        options.confirm(screen.clean(_held(shown, client.now())), "Release it?", yes=yes)
+        token = token or shown.lease.token  # a later grant was not asked about
     order.send(api.RELEASE, *names, token=token)
+
+
+def _not_held(group: GroupView) -> Failure:
+    return Failure(
+        Exit.REFUSED,
+        tried=f"releasing the lease of {group.id}",
+        problem=f"no node holds the lease of {group.id}; nothing was changed",
+        next_step="`agbot leases` lists the leases that are held",
+    )
 
 
 def _held(group: GroupView, now: datetime) -> str:
@@ -65,9 +76,7 @@ def hold(*, place: Place, until: str | None, order: Order) -> None:
 
 
 def _end(until: str, order: Order) -> datetime:
-    # a span counts from the coordinator's present, which this machine's clock may miss by hours
-    is_span = times.duration(until.removeprefix("+")) is not None
-    return times.future(until, order.now() if is_span else SystemClock().now(), "--until")
+    return times.future(until, Client(url=order.url).present, "--until")
 
 
 @click.command("resume")

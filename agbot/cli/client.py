@@ -73,10 +73,22 @@ class Client:
 
         Without one, this machine's time.
         """
+        # an earlier version, or something else at that address, sends none
         try:
             return datetime.fromisoformat(self._server_time).astimezone(UTC)
         except ValueError:
             return SystemClock().now()
+
+    def present(self) -> datetime:
+        """Ask for the coordinator's time, from which this machine's clock may be hours away.
+
+        Raises:
+            Failure: with its exit code.
+        """
+        from agbot.console.api import HEALTHZ
+
+        self.get(HEALTHZ)
+        return self.now()
 
     def get(self, endpoint: Endpoint[Any], *names: str, **query: object) -> bytes:
         """Return an answer as it came, with the names of the path and what is given of the query.

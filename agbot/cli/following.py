@@ -9,20 +9,20 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import click
 
 from agbot.cli import journal, screen
 from agbot.cli.client import Client
-from agbot.cli.failure import Exit, Failure
 from agbot.cli.journal import Read
-from agbot.foreign_text import escaped, escaped_json
+from agbot.cli.outages import waited_out
+from agbot.foreign_text import escaped_json
 
 SHOWN: Final = 10
 """Entries of before that are shown first."""
 _LOOK_SECONDS: Final = 1.0
-_AGAIN_SECONDS: Final = 2.0
 
 
 def follow(client: Client, query: Mapping[str, Any], limit: int | None, *, as_json: bool) -> None:
@@ -39,35 +39,13 @@ def follow(client: Client, query: Mapping[str, Any], limit: int | None, *, as_js
     try:
         _show(reversed(first), as_json=as_json)
         while True:
-            found = _next(client, {**query, "after": after})
+            found = waited_out(partial(journal.page, client, {**query, "after": after}, journal.MOST))
             _show(found, as_json=as_json)
             after = max((after, *(entry.id for entry, _ in found)))
             if len(found) < journal.MOST:
                 time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         return
-
-
-def _next(client: Client, query: Mapping[str, Any]) -> list[Read]:
-    """Return what came after an entry.
-
-    While the coordinator cannot answer, say so once and wait.
-    """
-    is_lost = False
-    while True:
-        try:
-            found = journal.page(client, query, journal.MOST)
-        except Failure as failure:
-            if failure.exit_code not in {Exit.UNREACHABLE, Exit.REFUSED}:
-                raise
-            if not is_lost:
-                click.echo(f"agbot: {escaped(failure.problem)}; trying again", err=True)
-            is_lost = True
-            time.sleep(_AGAIN_SECONDS)
-        else:
-            if is_lost:
-                click.echo("agbot: the coordinator answers again", err=True)
-            return found
 
 
 def _show(found: Iterable[Read], *, as_json: bool) -> None:

@@ -65,7 +65,7 @@ def history(
     rules of this program. Differences are printed, and the exit code is 1 if there are any.
     """
     client = Client(url=url)
-    query = {"org": within, **journal.query(group, node, since, org, *(kinds or (DECISIONS if action else ())))}
+    query = {"org": within, **journal.query(client, group, node, since, org, *(kinds or (DECISIONS if action else ())))}
     if follow:
         if action:
             raise click.UsageError("--follow shows what happens; it does not go with replay.")

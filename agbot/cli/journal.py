@@ -10,7 +10,6 @@ import click
 
 from agbot.cli import options, times
 from agbot.cli.client import Client
-from agbot.clock import SystemClock
 from agbot.console.journal_api import HISTORY
 from agbot.coordinator.operators.history import HistoryView
 
@@ -28,16 +27,19 @@ since: Final = click.option(
 )
 
 
-def query(group: str | None, node: str | None, since: str | None, org: str | None, *kinds: str) -> dict[str, Any]:
+def query(
+    client: Client, group: str | None, node: str | None, since: str | None, org: str | None, *kinds: str
+) -> dict[str, Any]:
     """Return the query for entries of a group, of a node, since a time, and of some kinds.
 
     Raises:
         click.UsageError: a name has no organisation, or `since` is no time of the past.
+        Failure: the coordinator, by whose clock `since` is counted, does not answer.
     """
     return {
         "group": options.qualified_name(group, org, "group"),
         "node": options.qualified_name(node, org, "node"),
-        "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
+        "since": times.past(since, client.present(), "--since").isoformat() if since else None,
         "event": list(kinds),
     }
 

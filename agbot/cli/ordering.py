@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import click
 
 from agbot.cli import options, screen
 from agbot.cli.client import Client
-from agbot.console import api
 from agbot.console.api import Endpoint
 from agbot.rules.ids import STORE_SCOPE, node_id, node_scope
 
@@ -28,16 +26,6 @@ class Order:
     token_file: Path | None
     url: str
     as_json: bool
-
-    def now(self) -> datetime:
-        """Return the coordinator's time.
-
-        Raises:
-            Failure: it does not answer.
-        """
-        client = Client(url=self.url)
-        client.get(api.HEALTHZ)
-        return client.now()
 
     def send(self, endpoint: Endpoint[Any], *names: str, **fields: object) -> None:
         """Send the order with the operator token and the user's name, and print what was done.

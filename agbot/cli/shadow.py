@@ -32,7 +32,8 @@ def shadow(
 
     A daemon in shadow mode journals each of them, with both reasons.
     """
-    client, query = Client(url=url), journal.query(group, node, since, org, ShadowDiffers.name)
+    client = Client(url=url)
+    query = journal.query(client, group, node, since, org, ShadowDiffers.name)
     if as_json:
         screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit)]})
         return

@@ -1,11 +1,13 @@
 """Times as people write them: a duration (90m, 2h, 3d), a day by its name, or a time.
 
-Without a zone it is this machine's local time.
+Without a zone it is a local time in this machine's zone. What is counted from the present (a
+duration, a time of today) is counted from that of the coordinator, with whose times it is compared.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
@@ -24,8 +26,10 @@ _FORMS: Final = (
 )
 
 
-def future(text: str, now: datetime, option: str) -> datetime:
+def future(text: str, now: Callable[[], datetime], option: str) -> datetime:
     """Parse a time, or a duration from now.
+
+    `now` is called only for what is counted from it.
 
     Raises:
         click.BadParameter: it is none.
@@ -39,7 +43,7 @@ def past(text: str, now: datetime, option: str) -> datetime:
     Raises:
         click.BadParameter: it is none, or in the future.
     """
-    found = _read(text, now, -1, option)
+    found = _read(text, lambda: now, -1, option)
     if found > now:
         raise click.BadParameter(
             f"{text!r} is in the future: {found.astimezone():%Y-%m-%d %H:%M %Z}.", param_hint=option
@@ -53,17 +57,17 @@ def duration(text: str) -> timedelta | None:
     return None if found is None else timedelta(**{_UNITS[found[2]]: float(found[1])})
 
 
-def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
+def _read(text: str, now: Callable[[], datetime], direction: int, option: str) -> datetime:
     distance = duration(text.removeprefix("+"))
     of_day = re.fullmatch(r"(?:(yesterday|today|tomorrow)\b *)?(\d?\d:\d\d)?", text)
     try:
         if distance is not None:
-            return now + direction * distance
+            return now() + direction * distance
         if text == "midnight":  # the last one, or the next one
-            day = now.astimezone().date() + timedelta(days=max(direction, 0))
+            day = now().astimezone().date() + timedelta(days=max(direction, 0))
             return datetime.combine(day, time()).astimezone(UTC)
         if of_day and text:
-            day = now.astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
+            day = now().astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
             # which takes no `8:30`
             clock = time.fromisoformat((of_day[2] or "00:00").rjust(5, "0"))
             return datetime.combine(day, clock).astimezone(UTC)

@@ -10,7 +10,8 @@ import click
 from rich.console import Console
 
 from agbot.cli import screen
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import Failure
+from agbot.cli.outages import PASSING, waited_out
 from agbot.foreign_text import escaped_json
 
 Draw = Callable[[Console], object]
@@ -32,11 +33,17 @@ def watch(draw: Draw, seconds: float) -> None:
 
 
 def watch_json(ask: Callable[[], bytes], seconds: float) -> None:
-    """Print each answer as one line of JSON, until Ctrl-C."""
+    """Print each answer as one line of JSON, until Ctrl-C.
+
+    Raises:
+        Failure: the first answer is an error; later ones are waited out.
+    """
     try:
+        content = ask()
         while True:
-            click.echo(escaped_json(json.dumps(json.loads(ask()), ensure_ascii=False)))
+            click.echo(escaped_json(json.dumps(json.loads(content), ensure_ascii=False)))
             time.sleep(seconds)
+            content = waited_out(ask)
     except KeyboardInterrupt:
         return
 
@@ -46,8 +53,7 @@ def _drawn(draw: Draw, out: Console) -> str:
         try:
             draw(out)
         except Failure as failure:
-            # a coordinator that stands by refuses for the seconds in which none leads
-            if failure.exit_code not in {Exit.UNREACHABLE, Exit.REFUSED}:
+            if failure.exit_code not in PASSING:
                 raise
             screen.say(out, ("NO ANSWER", "bold red"), f": {failure.problem}")
     return captured.get()

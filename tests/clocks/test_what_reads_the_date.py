@@ -78,9 +78,9 @@ def test_a_step_of_the_hosts_date_is_seen_at_the_next_look(step: float) -> None:
 )
 def test_a_time_on_the_command_line_counts_from_the_hosts_date(text: str, expected: datetime) -> None:
     with freeze_time(NOON, real_asyncio=True):
-        assert times.future(text, SystemClock().now(), "--until") == expected
+        assert times.future(text, SystemClock().now, "--until") == expected
         with pytest.raises(click.BadParameter):
-            times.future("soon", SystemClock().now(), "--until")
+            times.future("soon", SystemClock().now, "--until")
 
 
 def test_an_age_on_the_command_line_is_that_of_the_hosts_date() -> None:

@@ -41,7 +41,7 @@ async def ask(request: web.Request) -> web.Response:
         return await _form(request, action, given)
     try:
         _require_known(request, action, given)
-        return await _confirmation(request, action, _resolved(request, given))
+        return await _confirmation(request, action, _resolved(request, action, given))
     except ApiError as error:
         return await _form(request, action, given, error)
 
@@ -131,14 +131,24 @@ def _require_known(request: web.Request, action: Action, given: Mapping[str, str
         raise bad_input(request, unknown, f"correct the {field}")
 
 
-def _resolved(request: web.Request, given: Mapping[str, str]) -> dict[str, str]:
-    """Replace a span by the moment at which it ends, counted from this confirmation on."""
+def _resolved(request: web.Request, action: Action, given: Mapping[str, str]) -> dict[str, str]:
+    """Replace a span by the moment at which it ends, counted from this confirmation on.
+
+    A release is of the grant that this confirmation shows, and of no later one.
+    """
     span = given.get("span", "")
-    rest = {name: value for name, value in given.items() if name != "span"}
+    rest = {**_grant(request, action, given), **{name: value for name, value in given.items() if name != "span"}}
     if span not in SPANS or "until" in rest:
         return rest
     ends = parts.of(request).clock.now().replace(microsecond=0) + timedelta(seconds=int(span))
     return {**rest, "until": ends.isoformat()}
+
+
+def _grant(request: web.Request, action: Action, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the token of the lease that is to be released; nothing if there has been none."""
+    is_release, operations = action.name == "release", parts.of(request).operations
+    group = operations.group(GroupId(given.get("group", ""))) if is_release else None
+    return {"token": str(group.lease.token)} if group is not None and group.lease.token else {}
 
 
 def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any:  # noqa: ANN401 - each action has its own

@@ -12,7 +12,7 @@ from agbot.cli import options, times
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.records import Hold
 from tests.integration.cli.conftest import OPERATOR, Shell, shell_with
-from tests.integration.console.scripted import BETA, MILLS, NMP
+from tests.integration.console.scripted import BETA, MILLS, NMP, PUMPS
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -92,13 +92,13 @@ def test_an_end_that_is_no_time_is_wrong_usage(shell: Shell, text: str) -> None:
     ],
 )
 def test_an_end_is_a_duration_or_a_time(text: str, expected: datetime) -> None:
-    assert times.future(text, NOW, "--until") == expected
+    assert times.future(text, lambda: NOW, "--until") == expected
 
 
 def test_a_time_without_a_zone_is_meant_on_this_machine_s_clock() -> None:
     local = datetime(2026, 3, 4, 8, 0)  # noqa: DTZ001 - without a zone, as a person types it
 
-    assert times.future("2026-03-04T08:00", NOW, "--until") == local.astimezone(UTC)
+    assert times.future("2026-03-04T08:00", lambda: NOW, "--until") == local.astimezone(UTC)
 
 
 def test_a_resume_ends_a_hold_or_lifts_a_brake(shell: Shell) -> None:
@@ -272,6 +272,15 @@ def test_a_person_is_asked_before_a_release_which_then_frees_no_later_grant(
     assert [each[:3] for each in shell.operations.emitted if isinstance(each, tuple)] == (
         [("release", MILLS, 7)] if done else []
     )
+
+
+def test_a_lease_that_is_shown_as_free_is_not_released_without_a_question(shell: Shell) -> None:
+    """It may have been granted when the request arrives."""
+    result = shell.act("release", PUMPS, "--reason", "x")
+
+    assert result.exit_code == 7
+    assert "no node holds the lease of acme/pumps" in result.stderr
+    assert shell.operations.emitted == []
 
 
 def test_an_allowance_and_an_approval_are_taken_back(shell: Shell) -> None:

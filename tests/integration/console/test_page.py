@@ -325,6 +325,14 @@ async def test_what_was_not_done_is_said_on_the_confirmation(desk: Desk) -> None
     assert 'name="operator_token"' in reply.text
 
 
+@pytest.mark.parametrize(("group", "token"), [(MILLS, 7), (PUMPS, 3)], ids=["held", "free"])
+async def test_a_release_frees_no_later_grant_than_its_confirmation_shows(desk: Desk, group: str, token: int) -> None:
+    confirmation = await desk.get(f"/act/release?group={group}&reason=scrap&step=confirm")
+
+    assert f'name="token" value="{token}"' in confirmation.text
+    assert (await desk.get("/act/release?reason=scrap&step=confirm")).status == 400
+
+
 async def test_without_a_configured_token_the_page_says_that_changes_are_off(desk: Desk) -> None:
     desk.token = None
 
