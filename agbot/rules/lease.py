@@ -219,8 +219,11 @@ def uphold(lease: Lease, token_floor: int) -> Lease:
 
 
 def suspect(lease: Lease) -> Lease:
-    """Mark an expired lease: it is not known how its upgrade ended."""
-    occupied(lease)
+    """Mark an expired lease: it is not known how its upgrade ended.
+
+    Raises:
+        IllegalTransitionError: the lease is free.
+    """
     return replace(lease, state=State.SUSPECT)
 
 

@@ -19,7 +19,7 @@ from agbot.rules.loss import why_runs_again
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.service_progress import review_service, still_listed
-from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, Phase, Status, grace
+from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, Status, grace
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
 # an agent reports at once, and again every 10 s what the Exchange has not accepted
@@ -76,7 +76,7 @@ def _service_gone(case: Review) -> Release | None:
 
 def _review_upgrade(case: Review) -> Verdict:
     """Review the upgrade's own progress; if that shows nothing, time decides."""
-    if case.tenure.claim.kind is Kind.SERVICE and not case.tenure.claim.subject:
+    if not case.tenure.claim.subject:
         return _review_down(case)
     reported = _review_service(case) if case.tenure.claim.kind is Kind.SERVICE else _review_status(case)
     return review_time(case, reported) if isinstance(reported, Keep) else reported
@@ -161,7 +161,7 @@ def _without_undated(case: Review) -> Status | Sight:
     status = case.seen.status
     # Its stamp is in the future, so it proves no end; and as an unreadable one it does not prove
     # either that nothing has begun (P3).
-    if isinstance(status, Status) and status.written_after is None and status.phase is not Phase.UNREADABLE:
+    if isinstance(status, Status) and status.written_after is None:
         return replace(status, value=f"{status.value} (its time cannot be right)")
     return status
 
