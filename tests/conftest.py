@@ -75,6 +75,15 @@ def _import_own_share(config: pytest.Config) -> None:
                 importlib.import_module(".".join(path.relative_to(config.rootpath).with_suffix("").parts))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what is skipped in continuous integration, where all is installed: that it is missing would go unnoticed."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"skipped in continuous integration: {report.longrepr}"
+    return report
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker that is not started yet."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +108,25 @@ def test_a_reason_is_reported_from_none(comment: str, explained: bool, tmp_path:
     path.write_text(f"x = 1  {comment}\n", encoding="utf-8")
 
     assert (unexplained(path) == []) is explained
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 failed"), ("", "1 skipped")])
+def test_in_continuous_integration_a_skipped_test_has_failed(ci: str, outcome: str, tmp_path: Path) -> None:
+    probe = tmp_path / "test_probe.py"
+    probe.write_text("import pytest\n\ndef test_probe():\n    pytest.skip('no broker')\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+
+    done = subprocess.run(
+        [*command, f"--rootdir={tmp_path}", "-c", str(ROOT / "pyproject.toml"), str(probe)],
+        cwd=ROOT,
+        env={**os.environ, "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome in done.stdout, done.stdout + done.stderr
+    assert "no broker" in done.stdout
 
 
 @pytest.mark.parametrize("name", LONG)
