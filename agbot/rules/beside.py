@@ -15,6 +15,7 @@ from agbot.rules.lease import Claim
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Deferral
 from agbot.rules.rule import Case, Evidence, Rule, oldest
+from agbot.rules.statuses import MAY_GO_ON, PHASES, Phase
 from agbot.rules.words import clock
 
 
@@ -54,6 +55,22 @@ def _gives_way(case: Case, node: NodeId) -> bool:
     """Whether the member is offline and the asker a service that no offline peer may block."""
     member = case.group.members.get(node) if case.ask.is_bound_service else None
     return member is not None and health.why_silent(member.node, case.group.limits, case.at) is not None
+
+
+def has_begun(case: Case) -> bool:
+    """Whether the upgrade for which the asker holds the lease is known to have begun.
+
+    An agent or a host that asks again has not acted on an earlier yes: that answer was lost.
+    """
+    tenure, ask = case.group.lease.tenure, case.ask
+    if tenure is None or tenure.claim != ask.claim:
+        return False
+    if ask.is_service:
+        return tenure.progress.confirmed
+    member = case.group.members.get(ask.node)
+    status = member.statuses.get(ask.claim.subject) if member is not None else None
+    shown = (tenure.progress.status, "" if status is None else status.value)
+    return any(PHASES.get(each, Phase.UNREADABLE) in MAY_GO_ON for each in shown if each)
 
 
 def _is_known(row: Row, ask: Ask, group: Group) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agbot.rules import consent, rulebook
+from agbot.rules import beside, consent, rulebook
 from agbot.rules import deferral as deferrals
 from agbot.rules.facts import NodeType
 from agbot.rules.lease import Kind
@@ -111,9 +111,9 @@ def decide(case: Case) -> Decision:
     # A lease whose token is not above the floor was restored: its upgrade may have ended, and
     # another may have begun.
     is_own, is_restored = group.lease.is_held_for(ask.claim), group.lease.token <= group.token_floor
-    if is_own and not (is_restored and reasons):
-        # Whatever the rules say now, doubts included: the upgrade is running, and the same question
-        # gets the same answer under the same token (P4).
+    if is_own and not (is_restored and reasons) and not _is_overtaken(case, reasons):
+        # Whatever else the rules say now, doubts included: the same question gets the same answer
+        # under the same token (P4).
         return Grant(repeated=True, restored=is_restored)
     exempt = _exemption(case)
     if exempt is not None and not group.doubts:
@@ -126,6 +126,14 @@ def decide(case: Case) -> Decision:
         # a repeated grant uses no allowance up: it begins nothing
         return Grant(repeated=True, restored=True) if is_own else Grant(allowed=allowed)
     return wait if left == reasons else msgspec.structs.replace(wait, reasons=left)
+
+
+def _is_overtaken(case: Case, reasons: tuple[Reason, ...]) -> bool:
+    """Whether another upgrade has begun without a grant before the holder has begun its own.
+
+    The answer to its first question was lost, or this would not be asked. The lease stays its own.
+    """
+    return any(reason.code is Code.OVERLAP for reason in reasons) and not beside.has_begun(case)
 
 
 def _exemption(case: Case) -> Reason | None:

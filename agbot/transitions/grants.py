@@ -75,9 +75,11 @@ def repeat(case: Case) -> Change:
     # again
     if after.token <= group.token_floor:
         after = leases.uphold(after, group.token_floor)
+    # it has waited, if another upgrade had begun before this one
+    waited = [waiter_key(each.ask) for each in group.waiters if each.ask.claim == ask.claim]
     # compared and set even if it changes nothing: the answer is right only while the asker is the
     # holder
-    return Change(before=group.lease, after=after)
+    return Change(before=group.lease, after=after, drop=waited)
 
 
 def exempt(case: Case, reason: Reason, decision_record: DecisionRecord | None = None) -> Change:

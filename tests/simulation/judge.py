@@ -210,6 +210,8 @@ class Judge:
         if isinstance(answer, Granted):
             if daemon is not None:
                 self.basis.answered(ask, answer, daemon)
+            if answer.exempt is None:
+                self.overlaps.answered(ask, daemon, self._fleet)
             return
         self.gone.hear(ask, answer, self._fleet)
         if not answer.reasons or not all(reason.text for reason in answer.reasons):

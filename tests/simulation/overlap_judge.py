@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
+from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Lease
 from agbot.rules.lease import Kind as LeaseKind
@@ -43,8 +44,8 @@ class OverlapJudge:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._granted: dict[tuple[GroupId, str], tuple[float, float]] = {}
-        """(group, node) -> when it was last granted, and when the agbot's lists had been read
-        before that."""
+        """(group, node) -> when it was last granted or reported to the asker, and when the agbot's
+        lists had been read before that."""
         self._past_gate: dict[str, float] = {}
         self._agreements: dict[str, dict[str, tuple[float, float | None]]] = {}
         """Node -> its agreements, each with when it was made and when the node has ended it."""
@@ -63,6 +64,13 @@ class OverlapJudge:
         if lease.tenure is not None and not lease.tenure.progress.observed and daemon is not None:
             looked = daemon.sightings.listed() if daemon.agbots else -1.0
             self._granted[lease.group, lease.tenure.claim.holder] = (_now(), looked)
+
+    def answered(self, ask: Ask, daemon: Daemon | None, fleet: Fleet) -> None:
+        """Take in a yes under a lease: the last one before its upgrade begins is the one that counts, as the others were lost."""
+        is_under_way = any(one.node == ask.node for one in fleet.observer.under_way(ask.group))
+        if daemon is not None and not is_under_way:
+            looked = daemon.sightings.listed() if daemon.agbots else -1.0
+            self._granted[ask.group, ask.node] = (_now(), looked)
 
     def ended(self, end: End, group: GroupId, fleet: Fleet) -> None:
         """Take in that a policy has gone in the middle of an installation, which goes on."""

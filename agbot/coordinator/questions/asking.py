@@ -13,12 +13,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agbot.coordinator import decision_record
 from agbot.coordinator.intake.reading import Failures, Reader
 from agbot.coordinator.operators.explaining import note_refusal
-from agbot.coordinator.permission import Answer, Confirm, Granted, Refused
+from agbot.coordinator.permission import Answer, Confirm, Refused
 from agbot.coordinator.questions import stages
-from agbot.coordinator.questions.exempting import Exempting
+from agbot.coordinator.questions.granting import Granting
 from agbot.coordinator.questions.stages import Stage
 from agbot.coordinator.review import deferring
 from agbot.coordinator.review.waiters import Waiting
@@ -28,6 +27,7 @@ from agbot.exchange.errors import ExchangeError, Unreadable
 from agbot.fleet import occasions, plan
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Wanted, Why
+from agbot.rules import beside
 from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.facts import Agreement, Ask, Policy, Sight
 from agbot.rules.group import Group
@@ -37,10 +37,11 @@ from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now
 from agbot.single_flight import SharedRead
 from agbot.store.contract import StoreUnavailableError
-from agbot.transitions import grants
 
 _TRIES = 3
 """How often a question is decided that loses a race. The node asks again within a minute."""
+_QUICK_SECONDS = 2.0
+"""A commit that takes longer than this has let the facts of its grant grow old."""
 _Decided = tuple[Case, Decision]
 
 
@@ -62,7 +63,7 @@ class Asking:
         self._waiting = waiting
         self._unasked = unasked
         self._feed = feed
-        self._exempting = Exempting(situation)
+        self._granting = Granting(situation, waiting)
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.permission.Permission`."""
@@ -124,7 +125,6 @@ class Asking:
             if isinstance(decision, Wait):
                 wait = stages.with_unseen(decision, unseen)
                 return self._refuse(case, wait, is_derived=wait is decision)  # no rule states that a read failed
-            stages.reach(Stage.STORE)
             answer = await self._commit(case, decision)
             if answer is not None:
                 return answer
@@ -160,7 +160,7 @@ class Asking:
             raise error
         if has_read or basis:
             await self._read_feed()  # costs nothing, unless those reads took long
-        if grant.exempt is None and (grant.restored or not grant.repeated):
+        if grant.exempt is None and (grant.restored or not grant.repeated or not beside.has_begun(case)):
             stages.reach(Stage.AGBOT)
             await self._unasked.before_grant(ask)
         await self._refresh_deferrals(ask)
@@ -225,24 +225,24 @@ class Asking:
         unseen = next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
         return unseen, None if has_waited else known
 
-    async def _commit(self, case: Case, decision: Grant) -> Granted | None:
-        """Commit a grant; None if the race was lost and the question has to be decided again.
+    async def _commit(self, case: Case, decision: Grant) -> Answer | None:
+        """Commit a grant, and verify it again if that took long.
 
-        A repeated grant is a compare and set like any other, even if it changes nothing, because
-        the asker must still be the holder.
+        None if the race was lost and the question has to be decided again.
         """
-        if decision.exempt is not None:
-            await self._exempting.record(case, decision.exempt)
-            return Granted(token=None, exempt=decision.exempt)
-        if decision.repeated:
-            change = grants.repeat(case)
-        else:
-            self._waiting.leaves(case.ask)
-            asker, record = self._situation.picture.member(case.ask.node), decision_record.write(case)
-            change = grants.grant(case, asker=asker, allowed=decision.allowed, decision_record=record)
-        if change.after is None or not await self._situation.commit(change):
-            return None
-        return Granted(token=change.after.token, repeated=decision.repeated)
+        stages.reach(Stage.STORE)
+        clock = self._situation.clock
+        begun_seconds = clock.monotonic_seconds()
+        answer = await self._granting.commit(case, decision)
+        is_quick = clock.monotonic_seconds() - begun_seconds <= _QUICK_SECONDS
+        if answer is None or answer.exempt is not None or is_quick:
+            return answer
+        # on a slow disk, or in a process that was stopped: what it rests on is as old by now
+        await self._verify(case, replace(decision, repeated=True))
+        case, decided = self._decide(case.ask)
+        if isinstance(decided, Wait):
+            return self._refuse(case, decided)
+        return answer if decided.repeated else None
 
     def _bound(self, ask: Ask) -> Ask:
         """Note in the question whether the node has a current agreement for the service.
