@@ -48,7 +48,7 @@ def begin(
     if subject is None:
         # a service that went down under its own lease is no upgrade that it came with
         return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
-    if not unasked.came_with(member, subject, turn, now):
+    if not unasked.came_with(member, subject, lease, turn, now):
         return None  # it began without asking, and takes the lease or overlaps (`unasked`)
     status = member.statuses[subject].value
     return Deferral(group=group, node=member.node.id, subject=subject, since=now.wall, status=status)

@@ -3,8 +3,8 @@
 An upgrade is under way past the gate (`downloaded`, `initiated`, `rollback started`): an agent that
 downloads, or waits for permission, has stopped nothing and may still ask. A member in such an
 upgrade takes the lease or is an overlap. Two cases are deferred instead: a member that joined its
-group with the upgrade under way, as the users' documents promise, and one whose lease has ended
-under the same report, which has been reviewed already.
+group with the upgrade under way, as the users' documents promise, and one whose lease for this
+upgrade has ended under the same report, which has been reviewed already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from agbot.rules import health
 from agbot.rules.facts import Member, NodeType
 from agbot.rules.ids import PolicyId
-from agbot.rules.lease import Lease
+from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Turn
 from agbot.rules.seen_time import Now
@@ -46,12 +46,23 @@ def can_begin(member: Member, lease: Lease) -> bool:
     return is_under_way or member.service_lost_at is not None
 
 
-def came_with(member: Member, subject: PolicyId, turn: Turn | None, now: Now) -> bool:
+def came_with(member: Member, subject: PolicyId, lease: Lease, turn: Turn | None, now: Now) -> bool:
     """Return whether a member past the gate is deferred."""
-    # a report from before the end of its own tenure was reviewed with that lease
     reported_at = member.statuses[subject].updated_at
-    return _joined_after(member, reported_at) or (turn is not None and now.seen_at(reported_at) <= turn.until)
+    return _joined_after(member, reported_at) or _was_reviewed(member, subject, lease, turn, now)
 
 
 def _joined_after(member: Member, reported_at: datetime) -> bool:
     return member.joined_at is not None and reported_at <= member.joined_at
+
+
+def _is_of_another(claim: Claim, subject: PolicyId) -> bool:
+    return (claim.kind, claim.subject) != (Kind.AGENT, subject)
+
+
+def _was_reviewed(member: Member, subject: PolicyId, lease: Lease, turn: Turn | None, now: Now) -> bool:
+    """Whether the report is from before the end of the member's own tenure for this upgrade."""
+    end = lease.last_end
+    if end is not None and end.claim.holder == member.node.id and _is_of_another(end.claim, subject):
+        return False  # the lease was for another upgrade than the one that the member reports
+    return turn is not None and now.seen_at(member.statuses[subject].updated_at) <= turn.until

@@ -16,6 +16,7 @@ from agbot.rules.reasons import Cause
 from agbot.rules.records import Contact
 from agbot.rules.words import clock
 from agbot.sim.agbot_rows import AgentRow
+from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import Writes
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
@@ -380,4 +381,27 @@ async def test_an_upgrade_that_goes_on_after_a_person_released_its_lease_is_not_
     await asyncio.sleep(IDLE_CYCLE)
     later = hub.events("lease.observed")[-1]
     assert (later.node, "released_at" in later.facts) == (f"{ORG}/n2", False), "the last lease was of another upgrade"
+    await hub.stop()
+
+
+@pytest.mark.parametrize("kind", [Kind.AGENT, Kind.SERVICE])
+@in_virtual_time
+async def test_who_has_begun_another_upgrade_than_the_one_it_was_granted_holds_the_lease_for_that_one(
+    kind: Kind,
+) -> None:
+    hub = await quiet()
+    seed.management_policy(hub.exchange, ORG, "up2")
+    seed.deployment_policy(hub.exchange, ORG, NMP, service=f"{ORG}/svc", versions=["1.0.0"])
+    asked = hub.question("n1", GROUP, NMP, kind)
+    answer = await (hub.ask("n1", GROUP) if kind is Kind.AGENT else hub.ask_as_agbot(asked))
+    assert isinstance(answer, Granted)
+    hub.report("n1", "initiated", "up2")
+    await hub.live("n1", "n2", "n3", seconds=300)
+    if hub.lease(GROUP).is_held_for(asked.claim):
+        await hub.coordinator.release(hub.lease(GROUP).group, token=None, reason="it has not begun", who="ada")
+
+    assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert (tenure.claim.holder, tenure.claim.subject) == (f"{ORG}/n1", f"{ORG}/up2")
     await hub.stop()
