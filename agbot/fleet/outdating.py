@@ -36,6 +36,8 @@ class Outdating(View):
             if read.what is What.GROUP or (is_urgent and is_member):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), dating.of_row(change.at, now)
+        if change.resource == changes.REPORT:
+            self._note_report(node, None if change.operation == changes.DELETED else at)
         if changes.is_lost_agreement(change):
             self._remember(node, at, now)
             self._arrivals.note_loss(node, at)
@@ -45,6 +47,13 @@ class Outdating(View):
             if self.membership.has_seen(node):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
         self._changed_about(node, *self._arrivals.take_dropped())
+
+    def _note_report(self, node: NodeId, at: datetime | None) -> None:
+        """Note that a report was written at this time; None: one was deleted."""
+        if at is None or self.membership.group_of(node) is None:
+            self._unshown.pop(node, None)
+        else:
+            self._unshown[node] = max(at, self._unshown.get(node, at))
 
     def _remember(self, node: NodeId, at: datetime, now: Now) -> None:
         """Keep what a member ran before it lost an agreement: later reads show only the rest."""
@@ -106,6 +115,7 @@ class Outdating(View):
             if isinstance(known, Node) and read_at is not None:
                 last_at = read_at if until is None else min(read_at, until)
                 self.hidden.hide(NodeId(node), known.heartbeat_at, last_at, now)
+        self._unshown = {node: at for node, at in self._unshown.items() if ids.org_of(node) != org}
         self.hidden.note_reset(org, now)
         self.stamps.note_old_state(org)
 
@@ -144,7 +154,8 @@ class Outdating(View):
         self.stamps.date_stepped(step, sequence=self._sequence)
         self._arrivals.date_stepped(step)
         self.hidden.date_stepped(step)
-        self._created_at = {node: at + step for node, at in self._created_at.items()}
+        for moments in (self._created_at, self._unshown):
+            moments.update({node: at + step for node, at in moments.items()})
 
     def outdate_everything(self) -> None:
         """Mark everything as out of date, because its age is not known."""

@@ -51,6 +51,8 @@ class Parts:
         self._with_failures: dict[NodeId, None] = {}
         """Nodes that report an upgrade that has failed, so that none is searched for."""
         self._arrivals, self._created_at = Arrivals(), dict[NodeId, datetime]()
+        self._unshown: dict[NodeId, datetime] = {}
+        """The last announced report of a member, until a read shows one as late."""
         self._eager: dict[Read, None] = {}
         self._former: dict[NodeId, tuple[Agreement, ...]] = {}
         """The agreements of a node at its last read but one, if one of them has ended since."""

@@ -17,7 +17,7 @@ from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Garbled
 from agbot.fleet.outdating import Outdating
-from agbot.fleet.standstill import Statuses, has_changed, written_since
+from agbot.fleet.standstill import Statuses, has_changed, is_as_late, written_since
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId
@@ -214,6 +214,8 @@ class Picture(Outdating):
         if written_at is not None:
             self.standstill.note_unannounced(f"the status of {node}", now, written_at, self._statuses.read_at(node))
         self._note_failures(node, statuses)
+        if is_as_late(statuses, self._unshown.get(node)):
+            self._unshown.pop(node, None)
         dropped = (
             {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
         )

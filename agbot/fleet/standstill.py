@@ -21,6 +21,8 @@ from agbot.rules.statuses import Status
 
 Statuses = Mapping[PolicyId, Status]
 _SHOWN_WITHIN = timedelta(seconds=30)
+_TOLERANCE = timedelta(seconds=2)
+"""A report and its row have stamps of one request, but the offset of the clocks is not exact."""
 
 
 class Standstill:
@@ -101,3 +103,10 @@ def written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | No
         return None
     new = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
     return min((each.updated_at for each in new), default=None)
+
+
+def is_as_late(statuses: Statuses, announced_at: datetime | None) -> bool:
+    """Whether one of these may be the report that the feed has announced, by its time."""
+    if announced_at is None:
+        return True
+    return any(not each.is_dated or each.updated_at >= announced_at - _TOLERANCE for each in statuses.values())

@@ -196,6 +196,13 @@ class View(Parts):
         """Return when the feed last announced a new node of this name."""
         return self._created_at.get(node)
 
+    def unshown_report(self, node: NodeId) -> datetime | None:
+        """Return when a report was written that the feed has announced and no read has shown.
+
+        None if there is none. A cache may show an old answer although the feed goes on.
+        """
+        return self._unshown.get(node)
+
     def statuses(self, node: NodeId) -> Statuses | Sight:
         """Return the node's statuses by policy."""
         return self._statuses.get(node)

@@ -36,6 +36,8 @@ class Seen:
     and does not end by itself."""
     is_listed: bool | None = None
     """Whether the agbot lists this upgrade as under way; None if it cannot be asked."""
+    hides_report: bool = False
+    """The feed has announced a report of the holder since the grant, and no read shows it."""
     recreated: bool = False
     """The Exchange has announced a new node under the holder's name since the grant."""
 

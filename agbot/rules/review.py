@@ -130,8 +130,8 @@ def _review_status(case: Review) -> Verdict:
     # not: an agent reports `ha node waiting` a minute before its first question. Nor is one that
     # cannot be read, which may be active (P3).
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
-        is_shown = status is not Sight.UNREAD and _could_report(case, read_at)
-        return if_unconfirmed(case, read_at) if is_shown else case.keep
+        is_shown = not (status is Sight.UNREAD or case.seen.hides_report) and _could_report(case, read_at)
+        return if_unconfirmed(case, read_at) if is_shown else replace(case.keep, note=_why_hidden(case))
     if status.phase in ENDINGS:
         return _ended(case, status)
     if status.phase in ACTIVE:
@@ -144,6 +144,16 @@ def _review_status(case: Review) -> Verdict:
     # an unknown status may belong to an installation (P3)
     progress = replace(case.tenure.progress, status=status.value, pending_since=None)
     return Keep(progress=progress, note=f"{case.holder} reports an unknown status, {status.value!r}")
+
+
+def _why_hidden(case: Review) -> str:
+    """Say that reads of the holder's report are older than the feed; empty if they are not."""
+    if not case.seen.hides_report:
+        return ""
+    return (
+        f"the feed has announced a report of {case.holder}, and the Exchange shows none as late: "
+        "check whether a proxy answers from an old copy"
+    )
 
 
 def _ended(case: Review, status: Status) -> Verdict:
@@ -196,7 +206,9 @@ def _pending(case: Review, status: Status, cause: Cause, grace_seconds: float) -
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
     # A node that has fallen silent may come back and roll back (two seeds of the simulation did):
     # the status is its last one only if the node was alive after the period.
-    if read_at is None or read_at < over_at or not case.was_alive_after(over_at):
+    # And only if it is the last one: a cache may show an answer from before it.
+    is_last = read_at is not None and read_at >= over_at and not case.seen.hides_report
+    if not is_last or not case.was_alive_after(over_at):
         return replace(case.keep, note=f"{status.value} does not count as the end yet: a rollback may follow")
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")
 

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from agbot.coordinator.permission import Granted
+from agbot.fleet.changes import Read, What
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from tests.clocks.blindness import bad, held, upgrading
 from tests.support.examples import some, thorough
-from tests.support.hub import Hub, codes
+from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -150,3 +151,31 @@ async def test_rows_that_come_late_and_a_quiet_hub_are_no_standstill() -> None:
         for _ in range(30):
             await hub.live("n1", "n2", "n3", "m1", "m2", seconds=5)
             assert not any("stands still" in text for text in hub.coordinator.overview().not_ready)
+
+
+@pytest.mark.parametrize("cached", some(["", "successful", "waiting", "failed"]))
+@in_virtual_time
+async def test_an_old_report_that_a_cache_shows_is_no_end_while_the_feed_announces_later_ones(cached: str) -> None:
+    """The heartbeats and the feed are current, and the reports are those of a moment."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2", "n3")
+    if cached == "successful":
+        hub.report("n1", cached)
+    await hub.start()
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    if cached in {"waiting", "failed"}:
+        hub.report("n1", cached)
+    hub.exchange.faults.add(Fault(kind=FaultKind.STALE, path="/managementStatus$"))
+    await hub.client.read(Read(what=What.STATUSES, id=f"{ORG}/n1"))
+
+    await hub.live("n1", "n2", "n3", seconds=10)
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", "n3", seconds=1500)
+
+    assert hub.lease("g1").state is State.SUSPECT
+    assert not isinstance(await hub.ask("n2", "g1"), Granted)
+    hub.exchange.faults.clear()
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert hub.lease("g1").state is State.FREE

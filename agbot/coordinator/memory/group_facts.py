@@ -133,6 +133,7 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_list
     tenure = occupied(lease)
     claim = tenure.claim
     created_at, read_at = picture.created_at(claim.holder), picture.node_read_at(claim.holder)
+    reported_at = picture.unshown_report(claim.holder)
     node = picture.certain_node(claim.holder)
     if isinstance(node, Node) and (read_at is None or read_at < not_before):
         node = Sight.UNREAD
@@ -149,6 +150,7 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_list
         agreements_read_at=picture.agreements_read_at(claim.holder),
         unreadable=picture.why_unreadable(claim.holder),
         is_listed=is_listed,
+        hides_report=reported_at is not None and reported_at > tenure.granted_at,
         recreated=created_at is not None and created_at > tenure.granted_at,
     )
 
