@@ -56,8 +56,11 @@ def test_a_machine_that_slept_was_away() -> None:
 
 
 async def test_waiting_on_the_event_loop_goes_on_under_a_frozen_date() -> None:
+    began = time.perf_counter_ns()
     with freeze_time(IN_THE_MORNING, real_asyncio=True):
         await asyncio.wait_for(SystemClock().sleep(0.001), PATIENCE_SECONDS)
+
+    assert time.perf_counter_ns() - began >= 1_000_000
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])

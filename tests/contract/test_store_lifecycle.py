@@ -53,8 +53,14 @@ async def test_closing_twice_is_fine(store: Store) -> None:
         await store.load()
 
 
-async def test_closing_what_was_never_opened_is_fine(place: Place) -> None:
-    await place.store().close()
+async def test_what_was_closed_before_it_was_ever_opened_can_be_opened(place: Place) -> None:
+    store = place.store()
+    await store.close()
+
+    await store.open()
+
+    assert (await store.load()).records == []
+    await store.close()
 
 
 async def test_a_closed_store_opens_again(store: Store) -> None:

@@ -101,8 +101,14 @@ def test_to_no_socket_of_systemd_nothing_is_reported(
     somebody_else.socket.close()
 
 
-def test_a_systemd_that_has_gone_is_no_error(tmp_path: Path) -> None:
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+def test_a_systemd_that_has_gone_is_no_error_and_receives_what_follows_when_it_is_back(tmp_path: Path) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    notifier.ready()
+    back = Systemd(str(tmp_path / "gone"))
+    notifier.status("later")
+
+    assert back.received() == ["STATUS=later"]
+    back.socket.close()
 
 
 @pytest.mark.parametrize(
