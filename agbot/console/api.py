@@ -27,6 +27,7 @@ Answer = TypeVar("Answer")
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 1}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 JSON: Final = "application/json"
 NO_SUCH_PATH: Final = "there is no such path"
@@ -46,6 +47,8 @@ class Endpoint(Generic[Answer]):
     media: str = JSON
     query: Mapping[str, Schema] = field(default_factory=dict)
     """The keys of the query, all of them optional."""
+    repeatable: frozenset[str] = frozenset()
+    """Those of them that may be given several times."""
     method: str = "GET"
     body: type[msgspec.Struct] | None = None
 
@@ -74,7 +77,7 @@ _GROUPS: Final[Mapping[str, Schema]] = {
     "org": TEXT,
     "find": TEXT,
     "state": {"enum": [each.value for each in GroupState]},
-    "limit": NUMBER,
+    "limit": COUNT,
     "after": TEXT,
 }
 
@@ -105,7 +108,7 @@ ROLLOUT: Final = Endpoint(
     path="/v1/rollouts/{org}/{policy}",
     does="One rollout: how far all groups are, over time, and when it will end.",
     answer=RolloutView,
-    query={"kind": TEXT, "standing": TEXT, "code": TEXT, "find": TEXT, "offset": NUMBER, "limit": NUMBER},
+    query={"kind": TEXT, "standing": TEXT, "code": TEXT, "find": TEXT, "offset": NUMBER, "limit": COUNT},
 )
 LEASES: Final = Endpoint(
     path="/v1/leases",
@@ -115,6 +118,7 @@ LEASES: Final = Endpoint(
         "org": TEXT,
         "state": {"type": "string", "description": f"Of {', '.join(State)}; several with commas."},
     },
+    repeatable=frozenset({"state"}),
 )
 ORDERS: Final = Endpoint(
     path="/v1/orders",

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from agbot.console.api import NUMBER, TEXT, TIME, Endpoint, Schema
+from agbot.console.api import COUNT, NUMBER, TEXT, TIME, Endpoint, Schema
 from agbot.coordinator.operators.history import HistoryView
 from agbot.store.contract import Entry
 
@@ -24,13 +24,14 @@ class Journal(msgspec.Struct):
     entries: Sequence[Entry]
 
 
-_QUERY: Final[Mapping[str, Schema]] = {"group": TEXT, "node": TEXT, "since": TIME, "after": NUMBER, "limit": NUMBER}
+_QUERY: Final[Mapping[str, Schema]] = {"group": TEXT, "node": TEXT, "since": TIME, "after": NUMBER, "limit": COUNT}
 
 HISTORY: Final = Endpoint(
     path="/v1/history",
     does="What happened, in words: who, why, and on which facts; newest first.",
     answer=History,
-    query={**_QUERY, "before": NUMBER, "org": TEXT, "event": TEXT},
+    query={**_QUERY, "before": COUNT, "org": TEXT, "event": TEXT},
+    repeatable=frozenset({"event"}),
 )
 JOURNAL: Final = Endpoint(
     path="/v1/journal", does="Every journal entry as it was written, from the store.", answer=Journal, query=_QUERY

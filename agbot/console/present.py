@@ -15,17 +15,17 @@ from agbot.console.answers import Coordinators, Groups, Leases, Receivers
 from agbot.console.requests import (
     bad_input,
     group_of,
+    known_org,
     not_found,
     number,
     unknown_group,
     unknown_node,
-    unknown_org,
     word,
 )
 from agbot.coordinator.contract import GroupView
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState, Noun
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, OrgId
+from agbot.rules.ids import GroupId
 from agbot.rules.lease import State
 
 _EVERY_GROUP: Final = 2**31
@@ -68,7 +68,7 @@ def group_query(request: web.Request, *, most: int, limit: int | None = None) ->
     return GroupQuery(
         find=request.query.get("find", ""),
         state=word(request, "state", GroupState, "a state of a group"),
-        org=_org_of(request),
+        org=known_org(request, request.query.get("org")),
         after=request.query.get("after", ""),
         limit=min(number(request, "limit", least=1) or limit or most, most),
     )
@@ -93,7 +93,7 @@ async def group(request: web.Request) -> web.Response:
 async def leases(request: web.Request) -> web.Response:
     """List the leases; `?state=held,suspect,free` and `?org=` filter."""
     states = {each for given in request.query.getall("state", []) for each in given.split(",")} or set(State)
-    org, find = _org_of(request), parts.of(request).operations.find_groups
+    org, find = known_org(request, request.query.get("org")), parts.of(request).operations.find_groups
     unknown = sorted(states.difference(State))
     if unknown:
         raise bad_input(request, f'"{unknown[0]}" is not a state of a lease', f"use one of {', '.join(State)}")
@@ -132,21 +132,6 @@ async def orders(request: web.Request) -> web.Response:
 async def coordinators(request: web.Request) -> web.Response:
     """List the coordinators on this store."""
     return replies.json(Coordinators(coordinators=parts.of(request).coordinators.coordinators()))
-
-
-def _org_of(request: web.Request) -> str | None:
-    """Return the organisation to filter by.
-
-    For one that is not coordinated, or not known, an empty list would be misleading.
-
-    Raises:
-        ApiError: it is not coordinated, or not known.
-    """
-    org = request.query.get("org")
-    why = parts.of(request).operations.why_excluded(OrgId(org)) if org is not None else ""
-    if why or (why := unknown_org(request, org) if org is not None else ""):
-        raise not_found(request, why)
-    return org
 
 
 async def receivers(request: web.Request) -> web.Response:

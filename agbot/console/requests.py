@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from agbot.console import parts
+from agbot.console.api import Endpoint
 from agbot.console.replies import ApiError
 from agbot.coordinator.listings import Noun
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.nearest import did_you_mean
 
 _BODY_SECONDS: Final = 5.0
 Word = TypeVar("Word", bound=StrEnum)
@@ -54,6 +57,20 @@ def unknown_org(request: web.Request, org: str) -> str:
     return operations.why_excluded(OrgId(org)) or operations.unknown(Noun.SCOPE, org)
 
 
+def known_org(request: web.Request, org: str | None) -> str | None:
+    """Return the organisation to filter by.
+
+    For one that is not coordinated, or not known, an empty list would be misleading.
+
+    Raises:
+        ApiError: it is not coordinated, or not known.
+    """
+    why = parts.of(request).operations.why_excluded(OrgId(org)) if org is not None else ""
+    if why or (why := unknown_org(request, org) if org is not None else ""):
+        raise not_found(request, why)
+    return org
+
+
 def unknown_policy(request: web.Request, policy: PolicyId) -> str:
     """Return why a policy is not known; empty if it is."""
     operations = parts.of(request).operations
@@ -73,14 +90,38 @@ def word(request: web.Request, name: str, among: type[Word], noun: str) -> Word 
     return None if text is None else among(text)
 
 
+def only_known_keys(endpoint: Endpoint[Any], handler: Handler) -> Handler:
+    """Refuse a query with keys that a path of the API does not have, or that may be given once.
+
+    `?stat=busy` would be answered with every group, and read as if all of them were busy.
+    """
+    if not endpoint.path.startswith("/v1"):  # pages and probes: a proxy may add what it likes
+        return handler
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        for name in request.query:
+            if name not in endpoint.query:
+                known = ", ".join(endpoint.query) or "none"
+                problem = f"{endpoint.path} has no key {name!r}{did_you_mean(name, endpoint.query)}"
+                raise bad_input(request, problem, f"correct the query; the keys are: {known}")
+            if name not in endpoint.repeatable and len(request.query.getall(name)) > 1:
+                raise bad_input(request, f"{name} is given more than once", "send one request for each")
+        return await handler(request)
+
+    return answer
+
+
 def number(request: web.Request, name: str, *, least: int) -> int | None:
     """Return a whole number of the query; None if it is not given."""
     text = request.query.get(name)
-    if text is None:
-        return None
+    return None if text is None else whole_number(request, name, text, least=least)
+
+
+def whole_number(request: web.Request, name: str, text: str, *, least: int) -> int:
+    """Return a whole number that is written in the request under this name."""
     # An id fits in an integer of the store.
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(2**62)) - 1 or int(text) < least:
-        raise bad_input(request, f'{name}="{text}" is not a whole number of {least} or more', "correct the query")
+        raise bad_input(request, f'{name}="{text}" is not a whole number of {least} or more', f"correct {name}")
     return int(text)
 
 

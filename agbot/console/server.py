@@ -24,6 +24,7 @@ from agbot.console.page.rollouts import Rollouts
 from agbot.console.page.views import ROLLOUTS
 from agbot.console.parts import PARTS, Alone, Coordinators, Parts
 from agbot.console.replies import ApiError
+from agbot.console.requests import only_known_keys
 from agbot.console.routes import HANDLERS
 from agbot.console.streaming import STREAMS, Streams, end_streams
 from agbot.coordinator.operations import Operations
@@ -148,7 +149,7 @@ def _application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> we
     app.on_cleanup.append(_stop_reading)
     for endpoint, handler in HANDLERS.items():
         add = app.router.add_get if endpoint.method == "GET" else app.router.add_post
-        add(endpoint.path, handler or make_aiohttp_handler(metrics.registry))
+        add(endpoint.path, only_known_keys(endpoint, handler or make_aiohttp_handler(metrics.registry)))
     return app
 
 
@@ -158,4 +159,5 @@ async def _stop_reading(app: web.Application) -> None:
 
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
     """Send our time, so that commands compute ages independently of their machine's clock."""
-    response.headers[NOW_HEADER] = request.app[PARTS].clock.now().isoformat()
+    # an answer of the leader has the leader's time, by whose clock its moments are
+    response.headers.setdefault(NOW_HEADER, request.app[PARTS].clock.now().isoformat())

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from agbot.console import parts, replies
 from agbot.console.replies import ApiError
-from agbot.console.requests import number
+from agbot.console.requests import number, whole_number
 from agbot.coordinator.operators import history
 from agbot.listening.connection import Connection
 from agbot.store.contract import Entry, JournalQuery, StoreError
@@ -27,6 +27,7 @@ _ALIVE_SECONDS: Final = 15.0
 """How often something is sent while nothing happens: both sides notice a lost connection."""
 _AT_ONCE: Final = 200
 _RETRY_MILLISECONDS: Final = 2000
+_MEDIA: Final = "text/event-stream"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ async def end_streams(app: web.Application) -> None:
 async def events(request: web.Request) -> web.StreamResponse:
     """Send every entry of the journal from now on, or after the one that the client had last."""
     streams = request.app[STREAMS]
+    if request.method == "HEAD":  # the answer of a stream would never end, and nothing follow it on its connection
+        return web.Response(headers=replies.HEADERS, content_type=_MEDIA)
     if streams.open >= MOST_STREAMS:
         raise ApiError(
             503,
@@ -57,7 +60,7 @@ async def events(request: web.Request) -> web.StreamResponse:
             headers={"Retry-After": "30"},
         )
     response = web.StreamResponse(headers={**replies.HEADERS, "X-Accel-Buffering": "no"})
-    response.content_type, response.charset = "text/event-stream", "utf-8"
+    response.content_type, response.charset = _MEDIA, "utf-8"
     streams.open += 1  # before anything is awaited, in which others would find the same free place
     try:
         after = await _begin(request)
@@ -79,9 +82,9 @@ async def newest_id(request: web.Request) -> int:
 
 async def _begin(request: web.Request) -> int:
     """Return the entry after which the stream begins: the header of a reconnect goes first."""
-    resumed = request.headers.get("Last-Event-ID", "")
-    if resumed.isascii() and resumed.isdigit() and len(resumed) < len(str(2**62)):
-        return int(resumed)
+    resumed = request.headers.get("Last-Event-ID")
+    if resumed:  # one that is no id is refused: from now on, it would miss what it asks for
+        return whole_number(request, "Last-Event-ID", resumed, least=0)
     given = number(request, "after", least=0)
     return await newest_id(request) if given is None else given
 
@@ -91,6 +94,10 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
     connection = cast("Connection", request.protocol)
     while not closing.is_set():
         newest = await newest_id(request)  # before the page: what is written in between comes later
+        # An older copy of the store, or another one, has replaced the one that the client knows: it
+        # would get nothing until the ids are as high again. Its newest entry leads it there.
+        if newest < after:
+            after = max(newest - 1, 0)
         found = await journal(JournalQuery(after=after, limit=_AT_ONCE, without=history.LEFT_OUT))
         for entry in found:
             await response.write(_written(entry))

@@ -52,6 +52,10 @@ class Chronicler:
         newest = await self._operations.journal(JournalQuery(limit=1))
         if not newest:
             return
+        # An older copy of the store, or another one, has replaced the one that was read: what the
+        # chronicle has after its end did not happen, and what happens now would be passed over.
+        if newest[0].id < self.chronicle.last_id:
+            self.chronicle = Chronicle()
         last, chronicle = newest[0].id, self.chronicle
         if not chronicle.last_id:
             oldest = await self._operations.journal(JournalQuery(after=0, limit=1))

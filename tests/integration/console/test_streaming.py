@@ -178,3 +178,38 @@ async def test_a_stream_does_not_keep_the_console_from_stopping(desk: Desk, book
     reply = await desk.http.get(f"{desk.url}/v1/events")
 
     assert (await reply.content.readline()).startswith(b"retry:")
+
+
+async def test_a_stream_of_a_store_that_an_older_copy_has_replaced_begins_at_its_newest_entry(
+    desk: Desk, book: Book
+) -> None:
+    """The ids of the copy are lower than what the client had last: it would get nothing for days."""
+    first = await events(desk, 1, "", **{"Last-Event-ID": "5000"})
+
+    assert [each["id"] for each in first] == ["3"]
+
+
+async def test_an_open_stream_goes_on_when_an_older_copy_replaces_the_store(
+    desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_LOOK_SECONDS", 0.01)
+    reading = asyncio.create_task(events(desk, 2, "?after=2"))
+    await until("the first event", lambda: 3 in read_after(desk))
+
+    del book.entries[1:]
+
+    assert [each["id"] for each in await reading] == ["3", "1"]
+
+
+@pytest.mark.parametrize("resumed", ["x", "-1", "9" * 30])
+async def test_a_client_that_resumes_after_what_is_no_entry_is_not_let_in_at_another_place(
+    desk: Desk, book: Book, resumed: str
+) -> None:
+    assert (await desk.get("/v1/events", headers={"Last-Event-ID": resumed})).status == 400
+
+
+async def test_the_head_of_a_stream_is_answered_and_ends(desk: Desk, book: Book) -> None:
+    reply = await desk.ask("HEAD", "/v1/events")
+
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream")
+    assert desk.operations.emitted == [], "it takes no place among the streams"

@@ -60,3 +60,20 @@ async def test_of_a_journal_full_of_waits_each_entry_is_passed_over_once_and_few
     assert journal.passed_over() == [3]
     await chronicler.current()
     assert journal.passed_over() == []
+
+
+@in_virtual_time
+async def test_a_store_that_an_older_copy_has_replaced_is_read_from_its_beginning() -> None:
+    """The ids of the copy are lower: nothing that happens in it would be read until they are as high again."""
+    journal = Journal()
+    await journal.store.open()
+    await journal.add(granted(0, 1), *map(wait, range(20)), released(0, 1))
+    chronicler = Chronicler(cast("Operations", journal))
+    assert list(next(iter((await chronicler.current()).rollouts.values())).of(GROUP))
+
+    journal.store = MemoryStore()
+    await journal.store.open()
+    await journal.add(granted(0, 1))
+
+    [record] = (await chronicler.current()).rollouts.values()
+    assert (len(record.begun), dict(record.of(GROUP))) == (1, {})
