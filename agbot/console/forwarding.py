@@ -20,7 +20,7 @@ from agbot.console.page.rendering import is_own_file
 from agbot.console.parts import Coordinators
 from agbot.console.replies import ApiError
 from agbot.console.requests import content_of
-from agbot.console.status import WHY_LOCAL
+from agbot.console.status import NOT_ORDERED, WHY_LOCAL
 from agbot.listening.hop import MARK, Hop, HopError
 from agbot.rules.leadership import Whereabouts
 from agbot.rules.reasons import Code
@@ -31,6 +31,9 @@ _SECONDS: Final = 8.0
 _MOST_BYTES: Final = 128 * 1024 * 1024
 _SENT: Final = ("Authorization", "Content-Type", "Accept")
 _LONE_STATUS: Final = 409
+"""Nothing was changed."""
+_UNKNOWN_STATUS: Final = 503
+"""It is not known whether something was changed, as when the store fails."""
 _CODE: Final = f"{Code.NO_LEADER}: "
 """Begins such an error for programs; people read the sentence after it."""
 _NOT_RETURNED: Final = frozenset(
@@ -53,9 +56,17 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
         try:
             return await _forwarded(request, where, hop)
         except ApiError as error:
-            if request.path != api.STATUS.path and not is_page:
+            is_read = request.method in {"GET", "HEAD"}
+            # It may lead by now: the failure has taken seconds, in which the leader was gone. Only
+            # what is read is answered then. An order may have been carried out already.
+            if is_read and coordinators.where().leads:
+                return await handler(request)
+            if not is_page and not (is_read and request.path == api.STATUS.path):
                 raise
-            request[WHY_LOCAL] = error.problem.removeprefix(_CODE)
+            error.problem = error.problem.removeprefix(_CODE)
+            request[WHY_LOCAL] = error.problem
+            if not is_read:
+                request[NOT_ORDERED] = error
             return await handler(request)
 
     return forward
@@ -68,7 +79,7 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
         problem = f"no coordinator is known to lead at present{why}"
         raise _no_leader(request, problem, "wait some seconds; agbot status shows all")
     if not leader.console_url:
-        problem = f"{where.own_name} stands by, and {leader.name} leads; it has no [leadership] console_url"
+        problem = f"coordinator {where.own_name} stands by, and {leader.name} leads; it has no [leadership] console_url"
         raise _no_leader(request, problem, f"ask {leader.name}, or set that key there")
     sent = {name: request.headers[name] for name in _SENT if name in request.headers}
     sent["Sec-Fetch-Site"] = "same-origin"  # a form was checked here
@@ -83,7 +94,11 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
             most_bytes=_MOST_BYTES,
         )
     except HopError as error:
-        problem = f"{leader.name} does not answer at {leader.console_url} ({error}); {_what_comes(where)}"
+        problem = f"coordinator {leader.name} does not answer at {leader.console_url} ({error}); {_what_comes(where)}"
+        if error.may_have_arrived and request.method == "POST":
+            problem = f"{problem}. The request was sent, and may have been carried out"
+            step = "see `agbot orders` and `agbot history`, or the journal, before you repeat it"
+            raise ApiError.of(request, _UNKNOWN_STATUS, f"{_CODE}{problem}", step) from error
         raise _no_leader(request, problem, "repair the way there, or wait until another coordinator leads") from error
     reply = web.Response(status=received.status, body=received.body)
     reply.headers.update({name: text for name, text in received.headers.items() if name.lower() not in _NOT_RETURNED})

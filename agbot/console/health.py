@@ -9,6 +9,7 @@ check, and what else needs a person.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -42,20 +43,30 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Return the summary of the coordinator."""
-    return replies.json(Summary(**status.summary(request, parts.of(request).operations.overview())))
+    """Return the summary of the coordinator, as ready as `/readyz` and the metric state it."""
+    where, overview = parts.of(request).coordinators.where(), parts.of(request).operations.overview()
+    if not where.leads:
+        why = _why_not_ready(where)
+        overview = replace(overview, ready=not why, not_ready=(why,) if why else ())
+    return replies.json(Summary(**status.summary(request, overview)))
 
 
 def _standby(where: Whereabouts) -> web.Response:
     """State that this coordinator stands by, and whether it knows a leader to forward to."""
-    leader, doubt = where.leader, f": {where.doubt}" if where.doubt else ""
-    if leader is None:
-        why = f": {where.missing}" if where.missing and not doubt else doubt
-        return replies.text(f"not ready: no coordinator is known to lead at present{why}", status=_UNAVAILABLE)
-    if doubt:
-        text = f"not ready: {leader.name} led when the store could last be read, and may not by now{doubt}"
-        return replies.text(text, status=_UNAVAILABLE)
+    why, leader = _why_not_ready(where), where.leader
+    if why or leader is None:
+        return replies.text(f"not ready: {why}", status=_UNAVAILABLE)
     return replies.text(f"ready: stands by; {leader.name} leads since {leader.since:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _why_not_ready(where: Whereabouts) -> str:
+    """Return why a coordinator that stands by knows no leader to forward to; empty if it does."""
+    doubt = f": {where.doubt}" if where.doubt else ""
+    if where.leader is None:
+        why = f": {where.missing}" if where.missing and not doubt else doubt
+        return f"no coordinator is known to lead at present{why}"
+    led = f"{where.leader.name} led when the store could last be read, and may not by now"
+    return f"{led}{doubt}" if doubt else ""
 
 
 def _checks(overview: Overview) -> Iterator[str]:

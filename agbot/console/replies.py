@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from agbot.foreign_text import escaped
-from agbot.store.contract import StoreError
+from agbot.store.contract import NotLeadingError, StoreError
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Of every reply."""
@@ -77,8 +77,12 @@ class ApiError(Exception):
     @classmethod
     def of_store(cls, request: web.Request, error: StoreError) -> Self:
         """Return the error of a request for which the lease store is needed."""
+        problem = f"the lease store failed: {error}"
         next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
-        return cls.of(request, 503, f"the lease store failed: {error}", next_step)
+        if request.method == "POST" and not isinstance(error, NotLeadingError):  # that one has not happened
+            problem = f"{problem}. The order may have been carried out"
+            next_step = f"{next_step}. Then see `agbot orders` and `agbot history` before you repeat it"
+        return cls.of(request, 503, problem, next_step)
 
     def response(self) -> web.Response:
         """Return the reply."""

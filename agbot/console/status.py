@@ -19,6 +19,7 @@ from agbot.console.page import attention, notes
 from agbot.console.page.chronicle import Rollout
 from agbot.console.page.notes import Item
 from agbot.console.present import group_query, next_after
+from agbot.console.replies import ApiError
 from agbot.console.requests import unknown_group
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
@@ -27,6 +28,8 @@ from agbot.rules.ids import GroupId
 
 WHY_LOCAL: Final = web.RequestKey("why_local", str)
 """Why a coordinator that stands by answers this itself: the leader cannot be asked."""
+NOT_ORDERED: Final = web.RequestKey("not_ordered", ApiError)
+"""What is to be shown in place of the answer to an order that the leader cannot be sent."""
 _GROUPS: Final = 100
 _MOST_GROUPS: Final = 250
 """Nothing else is done while they are shown: some 30 ms."""

@@ -30,6 +30,11 @@ _PIECE_BYTES: Final = 65_536
 class HopError(Exception):
     """The leader could not be reached, or its answer was not complete."""
 
+    def __init__(self, why: str, *, may_have_arrived: bool = False) -> None:
+        super().__init__(why)
+        self.may_have_arrived = may_have_arrived
+        """Whether the leader may have carried the request out: a connection was open."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -93,7 +98,10 @@ class Hop:
             why = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else unanswered(error)
             if self._outage.begins(why, base_url):
                 log.write(ForwardFailed(leader=base_url, error=why))
-            raise HopError(why) from error
+            is_unsent = isinstance(
+                error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
+            )
+            raise HopError(why, may_have_arrived=not is_unsent) from error
         if self._outage.ends():
             log.write(ForwardRecovered(leader=base_url))
         return received

@@ -268,3 +268,37 @@ async def test_a_leader_without_an_address_for_operators_is_named_to_them(site: 
     status, text = await standby.get("/v1/leases")
     assert status == 409
     assert "one leads" in text
+
+
+async def test_an_answer_of_the_leader_keeps_the_leaders_time(site: Site) -> None:
+    """Its moments are by that clock: with the time of the standby, ages would be wrong by what the two clocks differ."""
+    then = "2020-01-02T03:04:05+00:00"
+    async with answering(f"200 OK\r\nX-Agbot-Now: {then}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}") as url:
+        await site.leader("one", console_url=url)
+        standby = await site.standby("two")
+        async with standby.session.get(f"{standby.console}/v1/groups") as reply:
+            assert reply.headers.getall("X-Agbot-Now") == [then]
+
+
+async def test_an_order_whose_answer_is_lost_may_have_been_carried_out(site: Site) -> None:
+    async with answering("200 OK\r\nContent-Length: 100\r\n\r\n{") as url:
+        await site.leader("one", console_url=url)
+        standby = await site.standby("two")
+        status, answer = await standby.post("/v1/holds", {"scope": "*", "reason": "night"})
+    assert (status, "may have been carried out" in answer["error"]["problem"]) == (503, True), answer
+    assert "agbot history" in answer["error"]["next"]
+
+
+async def test_an_order_that_was_not_sent_has_changed_nothing(site: Site) -> None:
+    await site.leader("one", console_url="http://127.0.0.1:9")
+    standby = await site.standby("two")
+    status, answer = await standby.post("/v1/holds", {"scope": "*", "reason": "night"})
+    assert (status, "may have been" in str(answer)) == (409, False), answer
+
+
+async def test_a_standby_is_as_ready_in_one_answer_as_in_the_others(site: Site) -> None:
+    await site.leader("one")
+    standby = await site.standby("two")
+    health, metrics = json.loads((await standby.get("/healthz"))[1]), (await standby.get("/metrics"))[1]
+    assert ((await standby.get("/readyz"))[0], health["ready"], health["not_ready"]) == (200, True, [])
+    assert "agbot_ready 1.0" in metrics
