@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 from agbot import log
 from agbot.console import parts
 from agbot.console.api import NO_SUCH_PATH, WRONG_METHOD
+from agbot.console.page.rendering import error_page
 from agbot.console.replies import ApiError
 from agbot.events.listeners import ConsoleDenied, ConsoleFailed
 from agbot.settings.hosts import host_and_port, is_loopback
@@ -84,7 +86,7 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except ApiError as error:
         return error.response()
     except web.HTTPException as error:
-        return _of_http(request, error).response()
+        return await _written(request, _of_http(request, error))
     except StoreError as error:
         return ApiError.of_store(request, error).response()
     except ConnectionError:
@@ -94,6 +96,14 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return _failed(request)
     except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
         return _failed(request)
+
+
+async def _written(request: web.Request, error: ApiError) -> web.Response:
+    """Write a mistyped address as a view for a browser, and everything else as JSON."""
+    is_for_people = error.status == HTTPStatus.NOT_FOUND and request.method == "GET"
+    if is_for_people and not request.path.startswith("/v1") and "text/html" in request.headers.get("Accept", ""):
+        return await error_page(request, error)
+    return error.response()
 
 
 def _failed(request: web.Request) -> web.Response:

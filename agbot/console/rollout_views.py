@@ -69,6 +69,8 @@ class RolloutList(msgspec.Struct, kw_only=True):
 
     at: datetime
     rollouts: Sequence[RolloutLine]
+    total: int
+    """How many there are; the first ones are listed."""
     lack: str
     """What is missing of the past, and why; else empty."""
 

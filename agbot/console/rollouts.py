@@ -34,8 +34,9 @@ View = TypeVar("View", bound=msgspec.Struct)
 async def rollouts(request: web.Request) -> web.Response:
     """List running and recent rollouts, the first ones with their summary."""
     known, now = request.app[ROLLOUTS], parts.of(request).clock.now()
-    lines = await known.lines(now, summarised=_SUMMARISED)
-    return replies.json(RolloutList(at=now, rollouts=[_line(each) for each in lines], lack=known.chronicler.lack))
+    found = await known.lines(now, summarised=_SUMMARISED)
+    lines = [_line(each) for each in found.lines]
+    return replies.json(RolloutList(at=now, rollouts=lines, total=found.total, lack=known.chronicler.lack))
 
 
 async def rollout(request: web.Request) -> web.Response:

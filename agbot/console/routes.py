@@ -53,9 +53,11 @@ HANDLERS: Final[Mapping[Endpoint[Any], Handler | None]] = MappingProxyType(
         _page("/coordinators", "The page: every coordinator on this store, and who leads."): for_people(
             views.coordinators
         ),
-        _page("/act/{action}", "The page: the form of an action, and what it will do."): for_people(ordering.ask),
+        _page("/act/{action}", "The page: the form of an action, and what it will do."): for_people(
+            ordering.ask, is_live=False
+        ),
         _page("/act/{action}", "Carries out an action of the page, with the token in its form.", "POST"): for_people(
-            ordering.carry_out
+            ordering.carry_out, is_live=False
         ),
         Endpoint(
             path="/static/{name:.+}", does="The page's own scripts, styles and pictures.", answer=str, media="*/*"

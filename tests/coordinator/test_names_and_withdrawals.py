@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -30,14 +31,16 @@ async def test_a_name_that_is_not_known_is_answered_with_the_nearest() -> None:
         "no HA group o1/pumsp is known (did you mean o1/pumps?)": hub.coordinator.release(
             GroupId("o1/pumsp"), token=None, reason="x", who="eva"
         ),
-        "pumps is not known (did you mean o1/pumps?)": hub.coordinator.hold(
+        "organisation pumps is not known (did you mean o1/pumps?)": hub.coordinator.hold(
             Hold(scope="pumps", since=since, by="eva", why="x")
         ),
         "no node o1/nord is known (did you mean o1/north?)": hub.coordinator.hold(
             Hold(scope="node:o1/nord", since=since, by="eva", why="x")
         ),
         "no node o1/suoth is known (did you mean o1/south?)": hub.coordinator.allow(mistyped),
-        "o11 is not known (did you mean o1?)": hub.coordinator.resume("o11", subject=None, reason="x", who="eva"),
+        "organisation o11 is not known (did you mean o1?)": hub.coordinator.resume(
+            "o11", subject=None, reason="x", who="eva"
+        ),
     }
 
     for expected, order in orders.items():
@@ -148,4 +151,23 @@ async def test_what_is_not_there_to_end_is_refused_and_only_an_unknown_name_is_n
             assert isinstance(done, NotDone), order
             assert done.not_found is is_unknown, (order, done.text)
             assert "nothing was changed" in done.text
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_end_of_a_nodes_hold_names_those_of_its_group_and_organisation_that_stay() -> None:
+    hub = Hub()
+    hub.group("pumps", "north", "south")
+    await hub.start()
+    now, node = hub.clock.now(), f"node:{ORG}/north"
+    for scope in (node, f"{ORG}/pumps", ORG, f"node:{ORG}/south"):
+        await hub.coordinator.hold(Hold(scope=scope, since=now, by="eva", why="x"))
+
+    of_node = await hub.coordinator.resume(node, subject=None, reason="over", who="eva")
+    of_org = await hub.coordinator.resume(ORG, subject=None, reason="over", who="eva")
+
+    assert isinstance(of_node, Done)
+    assert isinstance(of_org, Done)
+    assert re.findall(r"(\S+) \(x, by", of_node.text) == [f"{ORG}/pumps", ORG]
+    assert f"node {ORG}/south (x, by" in of_org.text
     await hub.stop()

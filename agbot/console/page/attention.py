@@ -70,9 +70,13 @@ def _readiness(overview: Overview) -> Iterator[Item]:
             title="Nothing is granted now" if not overview.ready else "A part of the coordinator fails",
             text=sentence,
         )
-    for org in overview.orgs:
-        if org.failing:
-            yield Item(level="bad", title=f"Organisation {org.org} cannot be read", text=org.failing)
+    # while the Exchange is down this is every organisation, and there may be a thousand
+    failing = [each for each in overview.orgs if each.failing]
+    for org in failing[:NAMED]:
+        yield Item(level="bad", title=f"Organisation {org.org} cannot be read", text=org.failing)
+    if more := [each.org for each in failing[NAMED:]]:
+        number = words.count(len(more), "more organisation")
+        yield Item(level="bad", title=f"{number} cannot be read", text=f"{few(more)}. `agbot status` lists each.")
     if overview.agbot_failing:
         title = _AGBOT_FAILS.get(overview.agbot, "The agbot's local API cannot be read")
         yield Item(level="warn", title=title, text=overview.agbot_failing)

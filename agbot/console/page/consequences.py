@@ -98,17 +98,26 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
         return _of_brakes(body, facts, [*command, "--subject", body.subject])
     hold = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if hold is None:
-        return Consequences(will=[f"Nothing: {where} is not on hold."], command=command)
-    will = [
-        f"The hold of {hold.by} on {where} ends: {hold.why}.",
-        "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
-    ]
-    others = [
-        words.scope(each.scope) for each in facts.orders.holds if each is not hold and _overlap(each.scope, body.scope)
-    ]
-    if others:
+        will = [f"Nothing: {where} is not on hold{' itself' if _others(body.scope, facts) else ''}."]
+    else:
+        will = [
+            f"The hold of {hold.by} on {where} ends: {hold.why}.",
+            "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
+        ]
+    if others := _others(body.scope, facts):
         will.append(f"Still on hold: {', '.join(others)}.")
     return Consequences(will=will, command=command)
+
+
+def _others(scope: str, facts: Facts) -> list[str]:
+    """Return the other holds that stop an upgrade in this scope, in words."""
+    of_node = facts.explained.group if facts.explained is not None and ids.node_of_scope(scope) else None
+    places = [scope] if of_node is None else [scope, of_node]  # a node's scope does not name its group
+    return [
+        words.scope(each.scope)
+        for each in facts.orders.holds
+        if each.scope != scope and any(_overlap(each.scope, place) for place in places)
+    ]
 
 
 def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequences:
@@ -165,7 +174,10 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
         f"{body.node} may begin {what} once, until {words.clock(body.until)} ({words.relative(body.until, facts.now)})."
     ]
     warnings: list[str] = []
-    for rule in facts.explained.rules if facts.explained is not None else ():
+    explained = facts.explained
+    # a node that waits for two upgrades is explained by one of them, perhaps not by this one
+    is_about_it = explained is not None and body.subject in {None, explained.subject}
+    for rule in explained.rules if explained is not None and is_about_it else ():
         if rule.passes:
             continue
         if rule.rule in _ALLOWABLE:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from agbot.console.page.words import clock, group_url, relative, sentence, spoken
 from agbot.coordinator.operators.history import HistoryView
+from agbot.foreign_text import escaped
 from agbot.rules.reasons import BRAKING, Cause
 
 _COMMAND: Final = re.compile(r"`([^`]+)`")
@@ -39,6 +40,11 @@ _ENDS: Final[Mapping[str, str]] = {
 }
 
 
+def shown(value: object) -> object:
+    """Escape what would change the text around it: control characters, and marks of direction."""
+    return escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def look(entry: HistoryView) -> str:
     """Return how an entry of the journal is marked."""
     if entry.event == "lease.released":
@@ -52,7 +58,7 @@ def happened(entry: HistoryView, now: datetime, *, with_group: bool) -> Markup:
     if group is None:
         is_by_name = entry.what.startswith(f"{entry.who} ")  # a person's name is written as it is
         return prose(entry.what if is_by_name else sentence(entry.what), now)
-    link = Markup('<a href="{}">{}</a>').format(group_url(group), group)
+    link = Markup('<a href="{}">{}</a>').format(group_url(group), escaped(group))
     named = re.search(rf"(?<!\S){re.escape(group)}(?![^\s:;,])", entry.what)
     if named is None:
         return Markup("{}: {}").format(link, prose(entry.what, now))
@@ -62,7 +68,7 @@ def happened(entry: HistoryView, now: datetime, *, with_group: bool) -> Markup:
 
 def prose(text: str, now: datetime) -> Markup:
     """Escape a sentence, mark commands (between backquotes), and write moments for people."""
-    parts = _COMMAND.split(text)
+    parts = _COMMAND.split(escaped(text))
     marked = (
         Markup("<code>{}</code>").format(part) if number % 2 else _with_moments(part, now)
         for number, part in enumerate(parts)

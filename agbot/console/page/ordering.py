@@ -137,6 +137,9 @@ def _resolved(request: web.Request, action: Action, given: Mapping[str, str]) ->
     A release is of the grant that this confirmation shows, and of no later one.
     """
     span = given.get("span", "")
+    # left out, it would make a hold without an end of one that was to end
+    if span and span not in SPANS:
+        raise bad_input(request, f"{span!r} is not one of the spans", f"choose one of {', '.join(SPANS.values())}")
     rest = {**_grant(request, action, given), **{name: value for name, value in given.items() if name != "span"}}
     if span not in SPANS or "until" in rest:
         return rest
@@ -202,6 +205,9 @@ def _facts(request: web.Request, action: Action, given: Mapping[str, str]) -> Fa
     )
     if group is not None:
         facts = replace(facts, groups=1, running=int(group.lease.holder is not None), waiting=int(bool(group.waiting)))
+    elif explained is not None:
+        lease = explained.lease
+        facts = replace(facts, running=int(lease is not None and lease.holder == node))
     elif node is None:
         facts = _counted(facts, operations, None if scope in {"", "*"} else scope)
     if action.name == "approve" and given.get("kind", Kind.AGENT) in OF_POLICIES:

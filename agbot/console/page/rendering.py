@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -16,14 +17,16 @@ from typing import Final
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from agbot import __version__
 from agbot.console import availability, parts, replies
 from agbot.console.page import consequences, facts, marks, standing, words
 from agbot.console.page.notes import Link
 from agbot.console.replies import ApiError
-from agbot.console.status import WHY_LOCAL
+from agbot.console.status import NOT_ORDERED, WHY_LOCAL
 from agbot.console.streaming import newest_id
+from agbot.coordinator.contract import Overview
 from agbot.coordinator.listings import Noun
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
@@ -44,7 +47,10 @@ _HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_SHADOW: Final = "Shadow mode: nothing is granted here. The agbot decides, and no order has an effect yet."
 _YEAR: Final = "public, max-age=31536000, immutable"
+_AFTER: Final = web.RequestKey("after", int)
+"""The newest entry of the journal before anything of the view was collected."""
 _PageHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -72,9 +78,10 @@ async def static(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     kind = mimetypes.guess_type(request.match_info["name"])[0] or "application/octet-stream"
     kind = "text/javascript" if kind == "application/javascript" else kind
-    return web.Response(
-        body=content, content_type=kind, charset="utf-8", headers={**replies.HEADERS, "Cache-Control": _YEAR}
-    )
+    # Under the address of another version's file, as of a leader that cannot be asked just now, a
+    # browser would keep this one for a year, and show that version's pages with it.
+    kept = {"Cache-Control": _YEAR} if is_own_file(request.path_qs) else {}
+    return web.Response(body=content, content_type=kind, charset="utf-8", headers={**replies.HEADERS, **kept})
 
 
 @cache
@@ -86,6 +93,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=marks.shown,
     )
     made.filters |= {
         "capitalize_first": words.sentence,
@@ -94,6 +102,7 @@ def _environment() -> Environment:
         "happened": marks.happened,
         "in_words": facts.in_words,
         "raw": facts.raw,
+        "as_given": lambda value: Markup(escape(value)),  # noqa: S704 - it is escaped
         "seconds": lambda seconds: timedelta(seconds=seconds),
     }
     made.globals |= {
@@ -134,20 +143,43 @@ async def page(
         is_read_again: Whether it is read again every few seconds, because it may be another view by
             then: the one that was asked for.
     """
+    overview = parts.of(request).operations.overview()
     context = {
         "title": title,
         "here": here,
         "now": parts.of(request).clock.now(),
         "address": request.path_qs,
-        "after": await newest_id(request) if is_live else 0,
+        "after": request.get(_AFTER),
         "is_live": is_live,
         "is_read_again": is_read_again,
-        "overview": parts.of(request).operations.overview(),
+        "overview": overview,
+        "notices": _notices(overview, here),
         "leader": parts.of(request).coordinators.where().leader,
         "own_name": parts.of(request).coordinators.where().own_name,
     }
     text = _environment().get_template(template).render({**context, **shown})
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
+
+
+def _notices(overview: Overview, here: str) -> list[str]:
+    """Return why every view is less than it seems: it grants nothing, or may be out of date."""
+    found = [_SHADOW] if overview.mode == "shadow" else []
+    # the view of the fleet begins with these
+    doubts = "; ".join(overview.not_ready) if not overview.ready and here != "fleet" else ""
+    found += [f"Nothing is granted now: {doubts}."] if doubts else []
+    if overview.store_failing and overview.store_failing not in doubts:
+        found.append(f"This is from memory: {overview.store_failing}.")
+    return found
+
+
+async def _remember_newest(request: web.Request) -> None:
+    """Remember which events the view can show already; its stream goes on from there.
+
+    Read after the view, it could name an event that the view was collected before: the browser
+    would never get that event, and show what was before it until the next one.
+    """
+    with suppress(StoreError):  # the stream then begins when the store can be read, and so does the view
+        request[_AFTER] = await newest_id(request)
 
 
 def _near(request: web.Request) -> Link | None:
@@ -164,10 +196,12 @@ def _near(request: web.Request) -> Link | None:
     return Link(text=found, url=words.scope_url(found if noun is Noun.GROUP else ids.node_scope(NodeId(found))))
 
 
-def for_people(handler: _PageHandler) -> _PageHandler:
+def for_people(handler: _PageHandler, *, is_live: bool = True) -> _PageHandler:
     """Show errors as a view, and who leads while this coordinator stands by and cannot ask it."""
 
     async def answer(request: web.Request) -> web.Response:
+        if (not_ordered := request.get(NOT_ORDERED)) is not None:
+            return await error_page(request, not_ordered)
         if not parts.of(request).coordinators.where().leads:
             known = parts.of(request).coordinators.coordinators()
             shown: dict[str, object] = {"why": request.get(WHY_LOCAL, ""), "coordinators": known}
@@ -181,23 +215,29 @@ def for_people(handler: _PageHandler) -> _PageHandler:
                 is_read_again=request.method == "GET",
             )
         try:
+            if is_live:
+                await _remember_newest(request)
             return await handler(request)
         except ApiError as error:
             found = error
-            if error.status == _NOT_FOUND:
-                error.next_step = (
-                    "check the name, or look for it: the field above finds groups, the lists are linked below"
-                )
         except StoreError as error:
             found = ApiError.of_store(request, error)
-        return await page(
-            request,
-            "error.html",
-            {"error": found, "near": _near(request) if found.status == _NOT_FOUND else None},
-            title="That did not work",
-            status=found.status,
-            is_live=False,
-            is_read_again=request.method == "GET",
-        )
+        return await error_page(request, found)
 
     return answer
+
+
+async def error_page(request: web.Request, error: ApiError) -> web.Response:
+    """Show an error. What is missing now may be there later, so the view is read again."""
+    is_missing = error.status == _NOT_FOUND
+    if is_missing:
+        error.next_step = "check the name, or look for it: the field above finds groups, the lists are linked below"
+    return await page(
+        request,
+        "error.html",
+        {"error": error, "near": _near(request) if is_missing else None},
+        title="That did not work",
+        status=error.status,
+        is_live=False,
+        is_read_again=request.method == "GET",
+    )

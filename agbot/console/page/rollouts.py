@@ -20,8 +20,13 @@ from agbot.coordinator.listings import Subject
 from agbot.coordinator.operations import Operations
 from agbot.rules.ids import GroupId
 
+_MOST_LISTED: Final = 50
 _FRESH_SECONDS: Final = 2.0
-"""A summary of this age is shown again: every open page asks after every event."""
+"""A summary of this age is shown again where it takes long: every open page asks after every event.
+"""
+_FRESH_FACTOR: Final = 10.0
+"""It is shown again for at most so many times as long as it took. A page that reads after the last
+of several events would else show, for 15 s, what was before that event."""
 _AT_ONCE: Final = 250
 """Groups between two pauses, in which questions of nodes are answered."""
 _MOMENTS: Final = 8
@@ -54,6 +59,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """The first rollouts of all."""
+
+    lines: Sequence[Line]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
     """One rollout with its past and its expected end."""
 
@@ -71,10 +84,11 @@ class Rollouts:
         self._operations = operations
         self.chronicler = Chronicler(operations)
         self._known: dict[Rollout, tuple[float, Summary]] = {}
+        """Each summary, and until when it is shown again."""
         self._wholes: dict[Rollout, Whole] = {}
         self._lock = asyncio.Lock()
 
-    async def lines(self, now: datetime, *, summarised: int, most: int = 50) -> list[Line]:
+    async def lines(self, now: datetime, *, summarised: int, most: int = _MOST_LISTED) -> Listed:
         """List the rollouts, active ones first, then by their last event.
 
         The first `summarised` have their summary.
@@ -94,7 +108,7 @@ class Rollouts:
         )
         shown = found[:most]
         head = [await self._summarised(each, now) for each in shown[:summarised]]
-        return [*head, *shown[summarised:]]
+        return Listed(lines=[*head, *shown[summarised:]], total=len(found))
 
     async def has_begun(self, rollout: Rollout) -> bool:
         """Whether it is under way, waited for or stopped anywhere, or in the journal."""
@@ -116,11 +130,14 @@ class Rollouts:
         loop, chronicle = asyncio.get_running_loop(), self.chronicler.chronicle
         async with self._lock:
             known = self._known.get(rollout)
-            if known is not None and loop.time() - known[0] < _FRESH_SECONDS:
+            if known is not None and loop.time() < known[0]:
                 return known[1]
+            began = loop.time()
             found = await self._fold(rollout, chronicle.rollouts.get(rollout) or Record())
-            self._known = {key: each for key, each in self._known.items() if loop.time() - each[0] < _FRESH_SECONDS}
-            self._known[rollout] = (loop.time(), found)
+            ended = loop.time()
+            until = ended + min((ended - began) * _FRESH_FACTOR, _FRESH_SECONDS)
+            self._known = {key: each for key, each in self._known.items() if ended < each[0]}
+            self._known[rollout] = (until, found)
             return found
 
     def drop_summaries(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
@@ -11,15 +11,16 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from agbot.console import parts
-from agbot.console.page import timeline, words
+from agbot.console.page import reading, timeline, words
 from agbot.console.page.notes import Link
+from agbot.console.page.paging import ROWS, paging
 from agbot.console.page.rendering import page
 from agbot.console.page.rollouts import Rollouts, selected
 from agbot.console.page.standing import Standing
-from agbot.console.present import from_memory
 from agbot.console.requests import (
     bad_input,
     group_of,
+    known_org,
     not_found,
     number,
     unknown_group,
@@ -28,20 +29,23 @@ from agbot.console.requests import (
     word,
 )
 from agbot.console.status import needs_attention, of_rollout
+from agbot.coordinator.contract import Explanation, GroupView
 from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
-from agbot.coordinator.operators.history import HistoryView
 from agbot.events.catalogue import EVENTS
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.store.contract import JournalQuery
 
 ROLLOUTS: Final = web.AppKey("rollouts", Rollouts)
-_PAGE_GROUPS: Final = 50
 _SUMMARISED: Final = 4
-_EVENTS: Final = 40
+_LATEST: Final = 12
+_MOST_ITEMS: Final = 20
+_MOST_ROWS: Final = 100
+"""Of a table that is not in pages. No question is answered while a view is rendered, and a release
+that failed everywhere has as many brakes as there are groups: 20,000 rows take seconds."""
 _NOUNS: Final = tuple(sorted({name.partition(".")[0] for name, event in EVENTS.items() if event.is_journalled}))
 """The kinds of events by which the journal is filtered."""
 _SPANS: Final = {
@@ -51,24 +55,26 @@ _SPANS: Final = {
     "604800": "the last week",
 }
 _LONGEST: Final = 10**9
-_UPGRADES: Final = 250
-"""Events of upgrades that a time line is drawn from."""
-_BARS: Final = 60
 
 
 async def fleet(request: web.Request) -> web.Response:
     """Show the fleet at a glance."""
     operations, now = parts.of(request).operations, parts.of(request).clock.now()
-    overview, oldest = operations.overview(), operations.oldest_grant()
+    known = request.app[ROLLOUTS]
+    found = await known.lines(now, summarised=_SUMMARISED, most=_SUMMARISED)
+    latest = await reading.part_of(request, JournalQuery(), most=_LATEST)
+    # after what is awaited: what needs a person and the numbers beside it are of one moment
+    oldest = operations.oldest_grant()
     return await page(
         request,
         "fleet.html",
         {
-            "items": needs_attention(request, overview),
+            "items": needs_attention(request, operations.overview()),
+            "most": _MOST_ITEMS,
             "oldest": operations.group(oldest) if oldest is not None else None,
-            "lines": await request.app[ROLLOUTS].lines(now, summarised=_SUMMARISED, most=_SUMMARISED),
-            "lack": request.app[ROLLOUTS].chronicler.lack,
-            "entries": history.by_time(await _history(request, JournalQuery(limit=12))),
+            "lines": found.lines,
+            "lack": known.chronicler.lack,
+            **latest,
         },
         title="Fleet",
         here="fleet",
@@ -78,10 +84,9 @@ async def fleet(request: web.Request) -> web.Response:
 async def rollouts(request: web.Request) -> web.Response:
     """List the rollouts."""
     known = request.app[ROLLOUTS]
-    lines = await known.lines(parts.of(request).clock.now(), summarised=_SUMMARISED)
-    return await page(
-        request, "rollouts.html", {"lines": lines, "lack": known.chronicler.lack}, title="Rollouts", here="rollouts"
-    )
+    found = await known.lines(parts.of(request).clock.now(), summarised=_SUMMARISED)
+    shown = {"lines": found.lines, "total": found.total, "lack": known.chronicler.lack}
+    return await page(request, "rollouts.html", shown, title="Rollouts", here="rollouts")
 
 
 async def rollout(request: web.Request) -> web.Response:
@@ -95,7 +100,7 @@ async def rollout(request: web.Request) -> web.Response:
         raise not_found(request, problem)
     whole = await known.whole((kind, policy), now)
     found = selected(whole.summary.stands, **chosen)
-    paging = _paging(request, len(found))
+    where = paging(request, len(found))
     return await page(
         request,
         "rollout.html",
@@ -104,8 +109,8 @@ async def rollout(request: web.Request) -> web.Response:
             "policy": policy,
             "whole": whole,
             "chosen": chosen,
-            "stands": found[paging.offset : paging.offset + _PAGE_GROUPS],
-            "paging": paging,
+            "stands": found[where.offset : where.offset + ROWS],
+            "paging": where,
             "standings": list(Standing),
             "items": of_rollout(request, (kind, policy)),
             "lack": known.chronicler.lack,
@@ -123,11 +128,14 @@ async def groups(request: web.Request) -> web.Response:
     query = GroupQuery(
         find=chosen["find"],
         state=word(request, "state", GroupState, "a state of a group") if chosen["state"] else None,
-        org=chosen["org"] or None,
+        org=known_org(request, chosen["org"] or None),
         offset=number(request, "offset", least=0) or 0,
-        limit=_PAGE_GROUPS,
+        limit=ROWS,
     )
     found = operations.find_groups(query)
+    where = paging(request, found.total)
+    if where.offset != query.offset:
+        found = operations.find_groups(replace(query, offset=where.offset))
     views = [view for group in found.groups if (view := operations.group(group)) is not None]
     return await page(
         request,
@@ -137,7 +145,7 @@ async def groups(request: web.Request) -> web.Response:
             "states": list(GroupState),
             "groups": views,
             "meant": _meant(operations, chosen["find"]) if not found.total else (),
-            "paging": _paging(request, found.total),
+            "paging": where,
         },
         title="Groups",
         here="groups",
@@ -159,35 +167,51 @@ async def group(request: web.Request) -> web.Response:
     """Show one group."""
     operations, wanted = parts.of(request).operations, group_of(request)
     await operations.look_at(wanted)
+    past, upgrades = await reading.of_group(request, wanted)
     found, now = operations.group(wanted), parts.of(request).clock.now()
     if found is None:
         raise unknown_group(request, wanted)
-    entries = await operations.journal(JournalQuery(group=wanted, events=timeline.READ, limit=_UPGRADES))
-    upgrades = timeline.upgrades(entries)[-_BARS:]
     return await page(
         request,
         "group.html",
         {
             "group": found,
-            "explained": {each.node: operations.explain(each.node) for each in found.waiting},
+            "explained": _explained(operations, found),
             "upgrades": upgrades,
             "timeline": timeline.timeline(upgrades, [member.node for member in found.members], now),
-            **await _journal(request, JournalQuery(group=wanted)),
+            **past,
         },
         title=str(wanted),
         here="groups",
     )
 
 
+def _explained(operations: Operations, group: GroupView) -> dict[tuple[NodeId, str, PolicyId], Explanation]:
+    """Return what each waiter waits for now, by its upgrade.
+
+    A node is explained by the upgrade that it has asked about last. It may wait for another one
+    too, to which these answers do not apply: that one has the reasons of its own last question.
+    """
+    found: dict[tuple[NodeId, str, PolicyId], Explanation] = {}
+    for each in group.waiting:
+        explained = operations.explain(each.node)
+        if explained is not None and (explained.kind, explained.subject) == (each.kind, each.subject):
+            found[each.node, each.kind, each.subject] = explained
+    return found
+
+
 async def node(request: web.Request) -> web.Response:
     """Explain one node."""
     wanted = ids.node_id(request.match_info["org"], request.match_info["node"])
     operations = parts.of(request).operations
+    before = operations.explain(wanted)
+    if before is not None and before.group is not None:
+        await operations.look_at(before.group)
+    past = await reading.part_of(request, JournalQuery(node=wanted))
+    # not as before the look: the rule about its peers would contradict their health beside it
     found = operations.explain(wanted)
     if found is None:
         raise unknown_node(request, wanted)
-    if found.group is not None:
-        await operations.look_at(found.group)
     of_group = operations.group(found.group) if found.group is not None else None
     member = next((each for each in of_group.members if each.node == wanted), None) if of_group else None
     return await page(
@@ -197,7 +221,7 @@ async def node(request: web.Request) -> web.Response:
             "explained": found,
             "member": member,
             "brakes": [each for each in of_group.brakes if each.node == wanted] if of_group else [],
-            **await _journal(request, JournalQuery(node=wanted)),
+            **past,
         },
         title=str(wanted),
         here="groups",
@@ -207,7 +231,9 @@ async def node(request: web.Request) -> web.Response:
 async def orders(request: web.Request) -> web.Response:
     """Show holds, windows, approvals, allowances and brakes."""
     found = parts.of(request).operations.orders()
-    shown = {"orders": found, "lack": from_memory(request)}
+    # the latest failures first: of many rows, the first ones are shown
+    latest = replace(found, brakes=sorted(found.brakes, key=lambda each: each.since, reverse=True))
+    shown = {"orders": latest, "most": _MOST_ROWS}
     return await page(request, "orders.html", shown, title="Holds and windows", here="orders")
 
 
@@ -229,25 +255,11 @@ async def journal(request: web.Request) -> web.Response:
         since=parts.of(request).clock.now() - timedelta(seconds=min(seconds, _LONGEST)) if seconds else None,
     )
     kept = urlencode({name: value for name, value in chosen.items() if value})
-    shown = {"chosen": chosen, "nouns": _NOUNS, "spans": _SPANS, "kept": kept, **await _journal(request, query)}
+    past = await reading.page_of(request, query)
+    if not past["entries"]:  # of an organisation that was coordinated there may be some
+        known_org(request, query.org)
+    shown = {"chosen": chosen, "nouns": _NOUNS, "spans": _SPANS, "kept": kept, **past}
     return await page(request, "journal.html", shown, title="Journal", here="journal")
-
-
-async def _journal(request: web.Request, query: JournalQuery) -> dict[str, object]:
-    """Return a page of the journal, and the id before which the next one begins."""
-    before = number(request, "before", least=1)
-    entries = await _history(request, replace(query, before=before, limit=_EVENTS + 1))
-    shown = entries[:_EVENTS]
-    return {
-        "entries": history.by_time(shown),
-        "before": before,
-        "older": shown[-1].id if len(entries) > _EVENTS else None,
-    }
-
-
-async def _history(request: web.Request, query: JournalQuery) -> list[HistoryView]:
-    wanted = query if query.events else replace(query, without=history.LEFT_OUT)
-    return [history.view(entry) for entry in await parts.of(request).operations.journal(wanted)]
 
 
 def _kind(request: web.Request) -> Kind:
@@ -255,30 +267,3 @@ def _kind(request: web.Request) -> Kind:
     if given not in set(Kind):
         raise not_found(request, f"{given!r} is not a kind of upgrade: there are {' and '.join(Kind)}")
     return Kind(given)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paging:
-    """Where a page of a table is, with the addresses of its neighbours."""
-
-    offset: int
-    shown: int
-    total: int
-    previous: str | None
-    following: str | None
-
-
-def _paging(request: web.Request, total: int) -> Paging:
-    offset = number(request, "offset", least=0) or 0
-    rest = {name: value for name, value in request.query.items() if name != "offset" and value}
-
-    def address(begin: int) -> str:
-        return f"{request.rel_url.raw_path}?{urlencode({**rest, 'offset': begin})}"
-
-    return Paging(
-        offset=offset,
-        shown=max(min(_PAGE_GROUPS, total - offset), 0),
-        total=total,
-        previous=address(max(offset - _PAGE_GROUPS, 0)) if offset else None,
-        following=address(offset + _PAGE_GROUPS) if offset + _PAGE_GROUPS < total else None,
-    )

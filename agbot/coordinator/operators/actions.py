@@ -18,7 +18,7 @@ from agbot.coordinator.situation import Situation
 from agbot.events.leases import Ending
 from agbot.events.store import StoreSettled
 from agbot.rules import host, ids, words
-from agbot.rules.facts import Sight
+from agbot.rules.facts import Node, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import OF_POLICIES, Kind
 from agbot.rules.reasons import Cause
@@ -237,9 +237,17 @@ class Actions:
 
     def _still_held(self, scope: str) -> str:
         """Return the other holds that cover the same nodes."""
-        wider = {"*", org_of(scope), scope}
+        node = ids.node_of_scope(scope)
+        known = self._situation.picture.node(node) if node is not None else None
+        # the scope of a node names neither its group nor, as other ids do, its organisation
+        group = known.group if isinstance(known, Node) else None
+        wider = {"*", org_of(node or scope), group, scope}
         holds = self._situation.ledger.holds.values()
-        staying = [each for each in holds if each.scope in wider or org_of(each.scope) == scope or scope == "*"]
+        staying = [
+            each
+            for each in holds
+            if each.scope in wider or scope in {"*", org_of(ids.node_of_scope(each.scope) or each.scope)}
+        ]
         named = "; ".join(f"{words.scope(each.scope)} ({_in_words(each)})" for each in staying)
         return f". Still on hold: {named}" if named else ""
 

@@ -78,7 +78,8 @@ def _unknown_scope(noun: Noun, name: str, situation: Situation) -> str:
     if not is_scope:
         return f"no HA group {name} is known{did_you_mean(name, _known(noun, situation))}"
     near = did_you_mean(name, (*orgs, *picture.groups()))
-    return f"{name} is not known{near or ('' if ids.org_of(name) in orgs else _listed(orgs))}"
+    kind = "" if "/" in name else "organisation "  # the page begins a sentence with a capital, and a name has none
+    return f"{kind}{name} is not known{near or ('' if ids.org_of(name) in orgs else _listed(orgs))}"
 
 
 def _is_node(node: Node) -> str:

@@ -196,6 +196,8 @@ class Scripted:
     emitted: list[object] = field(default_factory=list)
     queries: list[GroupQuery] = field(default_factory=list)
     looked_at: list[GroupId] = field(default_factory=list)
+    look: Callable[[], None] = lambda: None
+    """What happens while a group is looked at."""
     far: dict[tuple[Kind, PolicyId], Sequence[GroupProgress]] = field(default_factory=dict)
     ordered: Orders = NO_ORDERS
 
@@ -210,6 +212,7 @@ class Scripted:
 
     async def look_at(self, group: GroupId) -> None:
         self.looked_at.append(group)
+        self.look()
 
     def why_excluded(self, org: OrgId) -> str:
         return f"organisation {org} is not among those" if org == ELSEWHERE else ""
@@ -290,8 +293,10 @@ class Scripted:
 
     def unknown(self, noun: Noun, name: str) -> str:
         if noun is Noun.SCOPE:
-            orgs = [*(each.org for each in self.seen.orgs), *(each.id for each in self.known)]
-            return "" if name in orgs else f"{name} is not known{did_you_mean(name, orgs)}"
+            orgs = ["*", *(each.org for each in self.seen.orgs), *(each.id for each in self.known)]
+            orgs += [node_scope(each) for each in self._members()]
+            kind = "" if "/" in name else "organisation "
+            return "" if name in orgs else f"{kind}{name} is not known{did_you_mean(name, orgs)}"
         names = self._names(noun)
         what = "HA group" if noun is Noun.GROUP else noun.value
         return "" if name in names else f"no {what} {name} is known{did_you_mean(name, names)}"

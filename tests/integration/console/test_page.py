@@ -243,6 +243,15 @@ async def test_a_form_says_nothing_is_done_yet_and_leads_to_what_will_be(desk: D
     assert desk.operations.emitted == []
 
 
+async def test_a_hold_of_a_node_that_is_upgrading_says_that_its_upgrade_goes_on(desk: Desk) -> None:
+    desk.operations.explained[ALPHA] = replace(WAITING, node=ALPHA, rules=())
+
+    confirmed = [(await desk.get(f"/act/hold?scope=node:{node}&reason=x&step=confirm")).text for node in (ALPHA, BETA)]
+
+    assert "1 upgrade that is under way goes on." in confirmed[0]
+    assert "No upgrade is under way there." in confirmed[1]
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -251,6 +260,7 @@ async def test_a_form_says_nothing_is_done_yet_and_leads_to_what_will_be(desk: D
         ("scope=acme&reason=%20", "the reason is missing"),
         (f"scope=acme&reason={'x' * 501}", "shorten reason"),
         ("scope=acme&reason=x&until=soon", "Invalid RFC3339"),
+        ("scope=acme&reason=x&span=5", "'5' is not one of the spans"),
     ],
 )
 async def test_a_form_that_is_not_filled_in_says_what_is_missing(desk: Desk, query: str, words: str) -> None:

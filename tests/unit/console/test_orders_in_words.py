@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, LeadBody, ReleaseBody, ResumeBody
@@ -54,9 +55,20 @@ def test_a_resumption_names_the_hold_that_ends_and_those_that_stay() -> None:
 
     assert "The hold of ada on organisation acme ends: trade fair." in written(found)
     assert "Still on hold: group acme/mills." in written(found)
-    assert "Nothing: group acme/none is not on hold." in written(
-        consequences.of_resume(ResumeBody(scope="acme/none", reason="x"), facts)
+    assert "Nothing: group bolt/none is not on hold." in written(
+        consequences.of_resume(ResumeBody(scope="bolt/none", reason="x"), facts)
     )
+
+
+def test_the_end_of_no_hold_names_those_that_stop_upgrades_there_all_the_same() -> None:
+    group = consequences.of_resume(ResumeBody(scope="acme/none", reason="x"), FACTS)
+    assert written(group) == "Nothing: group acme/none is not on hold itself. Still on hold: organisation acme."
+
+    explained = Explanation(node=BETA, group=MILLS, answer="")
+    holds = [Hold(scope=scope, since=NOW, by="ada", why="x") for scope in (f"node:{BETA}", MILLS, f"node:{ALPHA}")]
+    facts = replace(FACTS, orders=replace(ORDERS, holds=holds), explained=explained)
+    node = consequences.of_resume(ResumeBody(scope=f"node:{BETA}", reason="x"), facts)
+    assert written(node).endswith(f"Still on hold: group {MILLS}.")
 
 
 def test_lifting_brakes_names_what_failed_where() -> None:
@@ -131,6 +143,10 @@ def test_an_allowance_says_which_rules_it_passes_and_which_still_stop_the_node()
 
     assert "It goes past this: no window is open." in found.will
     assert list(found.warnings) == ["This still stops it: on hold by ada."]
+    other = consequences.of_allowance(
+        replace_struct(body, subject="acme/other"), replace(FACTS, explained=replace(explained, subject=NMP))
+    )
+    assert "no window is open" not in written(other), "these rules are about another upgrade"
 
 
 def test_an_approval_says_how_many_groups_wait_for_it() -> None:
