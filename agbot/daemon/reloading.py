@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Final
 
@@ -11,7 +12,7 @@ from agbot import log
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.context import Context
 from agbot.daemon.parts import Parts
-from agbot.events.process import SettingChanged, SettingsRefused, SettingsReloaded
+from agbot.events.process import SettingChanged, SettingsFailed, SettingsRefused, SettingsReloaded
 from agbot.exchange import credentials
 from agbot.settings import secret
 from agbot.settings.changes import changes
@@ -57,6 +58,16 @@ class Reloading:
             return
         self._context.notifier.reloading()
         try:
+            self._reload(read)
+        except Exception:  # noqa: BLE001 - a bug in a reload must not end the daemon; the log has the traceback
+            log.write_with_traceback(SettingsFailed())
+        finally:
+            # Without it the unit stays in "reloading": systemd keeps every later `systemctl reload`
+            # waiting, and with Type=notify-reload reports this one as failed.
+            self._context.notifier.ready()
+
+    def _reload(self, read: Callable[[], Loaded]) -> None:
+        try:
             loaded = read()
         except SettingsError as error:
             mistakes = tuple(map(str, error.problems))
@@ -64,7 +75,6 @@ class Reloading:
             log.write(SettingsRefused(mistakes=mistakes))
         else:
             self._use(loaded)
-        self._context.notifier.ready()
 
     def _use(self, loaded: Loaded) -> None:
         before, new = self.loaded, loaded.settings

@@ -263,6 +263,14 @@ class SettingsRefused(LogEvent, frozen=True, kw_only=True):
         return f"the changed settings are not used: {'; '.join(self.mistakes)}"
 
 
+class SettingsFailed(LogEvent, frozen=True, kw_only=True):
+    """A reload of the settings failed unexpectedly; the changed ones may be in effect in part."""
+
+    name: ClassVar[str] = "settings.failed"
+    level: ClassVar[Level] = Level.ERROR
+    words: ClassVar[str] = "the settings could not be reloaded; restart the daemon, which begins with the changed ones"
+
+
 class LogDropped(LogEvent, frozen=True, kw_only=True):
     """`lines` lines of the log are missing before this one.
 
