@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from yarl import URL
 
 from agbot.coordinator.contract import Overview
 from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.listening import binding
 from agbot.settings.hosts import bracketed, host_and_port, is_loopback
 from agbot.settings.model import Settings
 
@@ -109,13 +109,10 @@ def why_not_free(listen: str) -> str:
 
 
 def bound(listen: str) -> None:
-    """Bind this address as the daemon would. Nothing stays open.
+    """Bind every address of this host, as the daemon would. Nothing stays open.
 
     Raises:
         OSError: it cannot be listened on.
     """
-    host, port = host_and_port(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+    for family, address in binding.addresses(*host_and_port(listen)):
+        binding.bound(family, address).close()

@@ -17,6 +17,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
 
+from agbot.listening import binding
 from agbot.listening.connection import Connection
 from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
@@ -81,10 +82,10 @@ class Acceptor:
             OSError: an address is in use or not local.
         """
         self._loop = asyncio.get_running_loop()
-        found = await self._loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = await self._loop.run_in_executor(None, binding.addresses, host, port)
         try:
-            for family, address in dict.fromkeys((each[0], each[4]) for each in found):
-                self._sockets.append(_bound_socket(family, address, self._backlog))
+            for family, address in found:
+                self._sockets.append(_listening(family, address, self._backlog))
         except OSError:
             self.close()
             raise
@@ -207,24 +208,21 @@ class Acceptor:
             self._descriptors.keep_spare()
 
 
-def _bound_socket(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
-    """Bind one address.
+def _listening(family: int, address: binding.Address, backlog: int) -> socket.socket:
+    """Listen on one address.
 
     Raises:
         OSError: it is in use or not local.
     """
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    made: socket.socket | None = None
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # `::` would take the port of 0.0.0.0 as well, which is bound by itself
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(address)
-        bound.listen(backlog)
-        bound.setblocking(False)  # noqa: FBT003 - the standard library's own form
+        made = binding.bound(family, address)
+        made.listen(backlog)
+        made.setblocking(False)  # noqa: FBT003 - the standard library's own form
     except OSError as error:
-        bound.close()
+        if made is not None:
+            made.close()
         why = (error.strerror or str(error)).lower()
         message = f"error while attempting to bind on address {address!r}: {why}"
         raise OSError(error.errno, message) from error
-    return bound
+    return made

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -249,6 +251,23 @@ async def test_a_port_in_use_by_another_program_is_wrong(tmp_path: Path) -> None
         assert (taken.verdict, taken.found) == (Verdict.WRONG, f"{listen}: it is in use")
         assert dead.verdict is Verdict.WRONG, "whoever listens there answers no questions"
         assert listeners.why_not_free(listen) == "", "and the check leaves nothing open"
+
+
+def test_a_host_is_free_if_each_of_its_addresses_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the daemon, which listens on all of them; one may have none of IPv4."""
+    names = {"six": ["::1"], "both": ["127.0.0.1", "::1"], "far": ["::1", "2001:db8::1"]}
+    resolve = socket.getaddrinfo
+
+    def found(host: str, port: int, **how: int) -> list[Any]:
+        return [each for address in names[host] for each in resolve(address, port, **how)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        assert listeners.why_not_free("six:0") == ""
+        assert listeners.why_not_free(f"six:{port}") == "it is in use"
+        assert listeners.why_not_free(f"both:{port}") == "it is in use"
+        assert "cannot assign" in listeners.why_not_free("far:0")
 
 
 async def test_mistakes_of_the_settings_are_findings(tmp_path: Path) -> None:
