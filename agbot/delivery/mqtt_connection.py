@@ -32,6 +32,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agbot.settings import pairs
 from agbot.settings.secret import Secret
 
 MqttError = aiomqtt.MqttError
@@ -115,7 +116,7 @@ def tls_context(ca_file: Path | None, certificate_file: Path | None, key_file: P
     context = ssl.create_default_context(cafile=ca_file)
     context.sslsocket_class = _TlsSocket
     if certificate_file is not None:
-        context.load_cert_chain(certificate_file, key_file)
+        pairs.load(context, certificate_file, key_file or certificate_file)
     return context
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from agbot.settings import pairs
+
 
 class Certificate:
     """A certificate chain with its key."""
@@ -42,8 +44,8 @@ class Certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            context.load_cert_chain(*self._files)
-        except OSError as error:  # ssl.SSLError is one
+            pairs.load(context, *self._files)
+        except pairs.PairError as error:
             certificate, key = self._files
             message = f"[gateway] certificate_file {certificate} and key_file {key} cannot be used: {error}"
             raise OSError(message) from error

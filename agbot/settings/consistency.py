@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agbot.settings import pairs
 from agbot.settings.hosts import bracketed, goes_in_clear, is_same_socket
 from agbot.settings.model import AgbotSettings, ConsoleSettings, ExchangeSettings, GatewaySettings, Settings
 from agbot.settings.receiving import MqttSettings, WebhookSettings
@@ -216,30 +217,10 @@ def _pair(section: str, certificate: Path | None, key: Path | None, expected: st
         return
     if open_key := why_open(key):
         yield Mismatch(key=f"{section}.key_file", problem=open_key, expected=closed(key), is_warning=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # The empty password keeps OpenSSL from asking for one on the terminal.
-        context.load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, OSError, ValueError) as error:
-        problem, step = _why_no_pair(certificate, key, error)
-        yield Mismatch(key=f"{section}.key_file", problem=problem, expected=step)
-
-
-def _why_no_pair(certificate: Path, key: Path, error: Exception) -> tuple[str, str]:
-    """Return in plain words what OpenSSL does not take, and what to do."""
-    texts = [file.read_text(encoding="utf-8", errors="replace") for file in (certificate, key)]
-    # first, because OpenSSL reports a wrong password, and none was asked for
-    if "ENCRYPTED" in texts[1]:
-        step = f"the key without a password: openssl pkey -in {key} -out NEW_FILE"
-        return f"the key {key} is encrypted, and a start cannot ask for its password", step
-    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
-        return f"the key {key} does not belong to the certificate {certificate}", "the two files of one certificate"
-    if "-----BEGIN CERTIFICATE-----" not in texts[0]:
-        return f"{certificate} contains no certificate", "a PEM file with a certificate"
-    if "PRIVATE KEY-----" not in texts[1]:
-        return f"{key} contains no private key", "the PEM file with the key of that certificate"
-    step = f"files that `openssl x509 -in {certificate} -noout` and `openssl pkey -in {key} -noout` accept"
-    return "certificate and key cannot be read: one of the files is damaged", step
+        pairs.load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
+    except pairs.PairError as error:
+        yield Mismatch(key=f"{section}.key_file", problem=str(error), expected=error.step)
 
 
 def _store(settings: Settings) -> Iterator[Mismatch]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from agbot.delivery.mqtt_connection import tls_context
+from agbot.gateway.certificate import Certificate
 from tests.support.authority import made, openssl
 from tests.unit.settings.test_load import GOOD, add, config, mistakes
 
@@ -91,3 +94,8 @@ def test_why_certificate_and_key_do_not_fit_is_in_plain_words(
     assert stated in found.problem
     assert "SSL" not in found.problem
     assert found.expected
+    files = config.parent / "tls" / certificate, config.parent / "tls" / key
+    with pytest.raises(OSError, match=re.escape(stated)):
+        Certificate(*files)  # of the gateway, also where a key was renewed after that check
+    with pytest.raises(OSError, match=re.escape(stated)):
+        tls_context(None, *files)
