@@ -45,6 +45,8 @@ class Renewals:
         self._clock = clock
         self._items = [item for item in items if item.files]
         self._loaded = {item.use: _contents(item) for item in self._items}
+        # once for each content: every scrape asks, and there may be hundreds of authorities
+        self._ends = {use: first_end(b"\n".join(contents)) for use, contents in self._loaded.items()}
 
     def renew(self) -> list[str]:
         """Load what has changed; return its uses."""
@@ -53,8 +55,8 @@ class Renewals:
     def days_left(self) -> Mapping[str, float]:
         """Return by use the days until its first certificate expires; negative afterwards."""
         now = self._clock.now()
-        ends = {use: first_end(b"\n".join(contents)) for use, contents in self._loaded.items()}
-        return {use: (end - now).total_seconds() / _SECONDS_PER_DAY for use, end in ends.items() if end is not None}
+        ends = self._ends.items()
+        return {use: (end - now).total_seconds() / _SECONDS_PER_DAY for use, end in ends if end is not None}
 
     async def watch(self) -> None:
         """Warn of each certificate that expires soon, at the start and once a day."""
@@ -79,7 +81,7 @@ class Renewals:
         except OSError as error:
             log.write(CertificateRefused(use=item.use, files=_named(item), error=str(error)))
             return False
-        self._loaded[item.use] = contents
+        self._loaded[item.use], self._ends[item.use] = contents, first_end(b"\n".join(contents))
         return True
 
 

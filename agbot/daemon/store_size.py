@@ -1,6 +1,7 @@
 """The size of the store, for the metrics.
 
-A scrape waits for nothing, so the size of a database is read beside it, once a minute.
+A scrape waits for nothing, so the size is read beside it, once a minute: a database may not answer,
+and a disk that hangs must not keep the event loop.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ class StoreSize:
         self._found: Mapping[str, float] = {}
 
     def bytes(self) -> Mapping[str, float]:
-        """Return the sizes by what they are of; of a database that cannot be read, nothing."""
-        return sizes(self._path) if self._shared is None else self._found
+        """Return the sizes by what they are of, as last read; nothing if that was not possible."""
+        return self._found
 
     async def watch(self) -> None:
-        """Read the size of a database again and again."""
-        while self._shared is not None:
-            try:
-                self._found = {"schema": await self._shared.size_bytes()}
-            except StoreUnavailableError:
-                self._found = {}
+        """Read the size again and again."""
+        while True:
+            self._found = await self._read()
             await self._clock.sleep(READ_SECONDS)
-        await asyncio.Event().wait()
+
+    async def _read(self) -> Mapping[str, float]:
+        if self._shared is None:
+            return await asyncio.to_thread(sizes, self._path)
+        try:
+            return {"schema": await self._shared.size_bytes()}
+        except StoreUnavailableError:
+            return {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from agbot.daemon import renewing
 from agbot.daemon.renewing import Renewable, Renewals
 from tests.support.authority import Pair, made
 from tests.support.clocks import HandClock
@@ -62,6 +63,17 @@ def test_what_cannot_be_loaded_is_reported_and_tried_at_the_next_reload(pair: Pa
     assert found.days_left() == before, "the days are those of what is in use"
     part.breaks = False
     assert found.renew() == ["gateway"]
+    assert found.days_left()["gateway"] < before["gateway"]
+
+
+def test_a_scrape_parses_no_certificate(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorities of the system are more than a hundred."""
+    found = renewals(pair, Loaded())
+    before = found.days_left()
+    made(tmp_path / "new", "other", days=3).put_at(pair.certificate, pair.key)
+    found.renew()
+    monkeypatch.setattr(renewing, "first_end", None)
+
     assert found.days_left()["gateway"] < before["gateway"]
 
 

@@ -1,13 +1,19 @@
-"""The size of a shared store is read beside the scrapes, which wait for nothing."""
+"""The size of the store is read beside the scrapes, which wait for nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from agbot.clock import SystemClock
 from agbot.daemon.store_size import READ_SECONDS, StoreSize
 from tests.support.clocks import LoopClock
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.shared_memory import SharedContent, SharedMemoryStore
 from tests.support.virtual_time import in_virtual_time
 
@@ -44,8 +50,22 @@ async def test_the_size_of_a_database_is_at_most_a_minute_old_and_missing_while_
     watching.cancel()
 
 
-def test_the_size_of_a_file_is_that_of_this_moment(tmp_path: Path) -> None:
-    size = StoreSize(tmp_path / "agbot.db", None, LoopClock())
+async def test_a_scrape_does_not_wait_for_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, may_end, stat = tmp_path / "agbot.db", threading.Event(), Path.stat
+    file.write_bytes(b"x" * 10)
+
+    def hang(path: Path, **how: bool) -> os.stat_result:
+        assert threading.current_thread() is not threading.main_thread(), "the event loop has read the disk"
+        assert may_end.wait(PATIENCE_SECONDS)
+        return stat(path, **how)
+
+    size = StoreSize(file, None, SystemClock())
+    monkeypatch.setattr(Path, "stat", hang)
+    watching = asyncio.create_task(size.watch())
+    await asyncio.sleep(0)
     assert size.bytes() == {}
-    (tmp_path / "agbot.db").write_bytes(b"x" * 10)
+
+    may_end.set()
+    await until("the disk answers", size.bytes)
     assert size.bytes() == {"main": 10}
+    watching.cancel()
