@@ -54,6 +54,11 @@ class Inbound:
         node = self._topics.busy_node(topic)
         if node is None:
             return False
+        # The broker's access rules compare topics as texts: who may speak for a node o1/n%31 would
+        # speak for o1/n1.
+        if topic != self._topics.busy(node):
+            self._refuse(topic, f"a topic has one spelling; that of {node} is {self._topics.busy(node)}")
+            return True
         # `for_seconds` counts from the moment of receipt: a broker that is lost every few minutes
         # would keep the node busy without end
         if is_repeated and self._retained.get(node) == payload:

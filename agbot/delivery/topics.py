@@ -39,13 +39,20 @@ class Topics:
         org, name, _ = topic.removeprefix(f"{self._prefix}/").split("/")
         return group_id(unquote(org), unquote(name))
 
+    def busy(self, node: NodeId) -> str:
+        """Return the topic of what a node says about itself."""
+        return f"{self._of(node)}/busy"
+
     def busy_node(self, topic: str) -> NodeId | None:
-        """Return the node of a topic of busy nodes; None for any other topic."""
+        """Return the node of a topic of busy nodes; None for any other topic.
+
+        `busy` does not lead back to each such topic: `%41` names the same node as `A`.
+        """
         org, name, what = topic.removeprefix(f"{self._prefix}/").split("/")
         return node_id(unquote(org), unquote(name)) if what == "busy" else None
 
-    def _of(self, group: GroupId) -> str:
-        return f"{self._prefix}/{_element(org_of(group))}/{_element(name_of(group))}"
+    def _of(self, named: GroupId | NodeId) -> str:
+        return f"{self._prefix}/{_element(org_of(named))}/{_element(name_of(named))}"
 
 
 def _element(name: str) -> str:

@@ -91,6 +91,18 @@ def test_what_the_broker_had_kept_is_no_new_word_on_the_next_connection_but_is_f
     assert len(noted.words) == 3
 
 
+@pytest.mark.parametrize("topic", ["agbot/acme/n%31/busy", "agbot/ac%6De/n1/busy", "agbot/acme/n%2f1/busy"])
+def test_a_topic_in_another_spelling_speaks_for_no_node(topic: str) -> None:
+    """By the broker's rules, who may speak for the node acme/n%31 may publish to the first of them."""
+    noted = Noted()
+    with capture_logs() as logged:
+        assert noted.receive(TEN_MINUTES, topic)
+
+    assert noted.words == []
+    assert [(line["event"], line["topic"]) for line in logged] == [("busy.refused", topic)]
+    assert "a topic has one spelling; that of acme/n" in logged[0]["error"]
+
+
 def test_the_names_in_a_topic_are_decoded() -> None:
     noted = Noted()
     noted.receive(TEN_MINUTES, "agbot/acme/n%2F1%23/busy")
