@@ -29,6 +29,9 @@ from agbot.store.contract import StoreError
 
 T = TypeVar("T")
 
+ANSWER_SHARE = 0.9
+"""The part of the time for an answer in which it must be found; the rest is for writing it."""
+
 
 async def in_time(work: Callable[[Current], Awaitable[T]], deadline: float, failed: QuestionFailed) -> T | Refusal:
     """Return what the work on a question finds until `deadline` of the event loop, or a refusal.

@@ -26,7 +26,7 @@ from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Forbidden, Refused
 from agbot.gateway import authentication, refusals
 from agbot.gateway.answers import HEADERS, Denied, Outcome, Reply, waits_for
-from agbot.gateway.asking import in_time
+from agbot.gateway.asking import ANSWER_SHARE, in_time
 from agbot.gateway.authentication import Unproven
 from agbot.gateway.body import BROKEN, Body
 from agbot.gateway.core import NODES, Core
@@ -89,7 +89,7 @@ class FleetLock:
         self._permission = permission
         self._reads = reads
         self._forwarding = forwarding
-        self._seconds = clock.real_seconds(settings.answer_seconds)
+        self._seconds = clock.real_seconds(settings.answer_seconds * ANSWER_SHARE)
         self._is_on = settings.fleetlock
 
     def is_asked(self, request: web.BaseRequest) -> bool:

@@ -15,7 +15,7 @@ from agbot import log
 from agbot.clock import Clock
 from agbot.coordinator.permission import Permission
 from agbot.events.listeners import GatewayCut, GatewayStarted, GatewayStopped
-from agbot.gateway.asking import Resolver
+from agbot.gateway.asking import ANSWER_SHARE, Resolver
 from agbot.gateway.certificate import Certificate
 from agbot.gateway.core import new_core
 from agbot.gateway.fleetlock import FleetLock
@@ -35,8 +35,6 @@ from agbot.settings.model import AgbotSettings, GatewaySettings
 
 BACKLOG = 1024
 """Agents use a new connection for each question, and all ask at once after a restart of the hub."""
-ANSWER_SHARE = 0.9
-"""The part of the time for an answer in which it must be found; the rest is for writing it."""
 _WRITE_SECONDS = 0.5
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agbot.coordinator.permission import Answer, Confirm, Ended, Permission, Refused
 from agbot.gateway.answers import Outcome, Reply
-from agbot.gateway.listener import ANSWER_SHARE
+from agbot.gateway.asking import ANSWER_SHARE
 from agbot.rules.facts import Ask
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Lease

@@ -7,9 +7,8 @@ import asyncio
 from agbot.clock import Clock
 from agbot.coordinator.permission import Permission
 from agbot.gateway.answers import Reply
-from agbot.gateway.asking import Resolver
+from agbot.gateway.asking import ANSWER_SHARE, Resolver
 from agbot.gateway.core import Ask, new_core
-from agbot.gateway.listener import ANSWER_SHARE
 from agbot.gateway.reads import Exchange, Reads
 from agbot.settings.model import GatewaySettings
 from agbot.sim.links import Answered, Question, basic

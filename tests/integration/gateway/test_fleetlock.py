@@ -126,6 +126,14 @@ async def test_a_body_that_is_too_large_or_broken_is_refused_in_the_form_of_the_
     assert (got.status, json.loads(got.body)["kind"]) == (status, "invalid-request")
 
 
+async def test_a_host_has_its_answer_as_early_as_an_agent_so_that_the_rest_of_the_time_is_for_the_network() -> None:
+    async with gateway(ON) as running:
+        requests = running.listener._requests  # noqa: SLF001 - a clock would show it only on an idle machine
+        seconds = requests._fleetlock._seconds  # noqa: SLF001 - see above
+
+    assert seconds == requests._resolver._seconds < ON.answer_seconds  # noqa: SLF001 - see above
+
+
 async def test_it_is_off_by_default_and_passed_through_as_any_other_path() -> None:
     async with gateway() as running:
         got = await send(running.port, raw("/v1/pre-reboot", BODY, "fleet-lock-protocol: true"))
