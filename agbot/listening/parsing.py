@@ -120,11 +120,13 @@ class Parser(HttpRequestParserPy):
             is_full = self._msg_in_flight >= self._max_msg_queue_size
             return len(data) if self._upgraded or is_full else self._head_bytes(data)
         if body._type is ParseState.PARSE_LENGTH:  # noqa: SLF001 - no public attribute
-            return body._length  # noqa: SLF001 - see above
+            # A body leaves the parser with its last byte. Should one stay, as of another version of
+            # aiohttp, an empty piece would be parsed again without end, and nothing else done.
+            return max(body._length, 1)  # noqa: SLF001 - see above
         return _PIECE_BYTES
 
     def _head_bytes(self, data: bytes) -> int:
-        """Return how much of the data at most is of the present head."""
+        """Return how much of the data at most is of the present head: one byte or more."""
         # the end of a head may have begun in an earlier piece
         before = ((b"\r\n" if self._lines else b"") + self._tail)[-3:]
         end = (before + data[:_PIECE_BYTES]).find(b"\r\n\r\n")

@@ -8,6 +8,7 @@ from aiohttp.http_parser import RawRequestMessage
 
 from agbot.listening.connection import Bounds
 from agbot.listening.connections import Connections
+from agbot.listening.parsing import Parser
 
 GET = b"GET /get HTTP/1.1\r\nHost: h\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
@@ -23,16 +24,34 @@ async def _handle(_request: web.BaseRequest) -> web.StreamResponse:
 
 def understood(pieces: list[bytes]) -> list[tuple[str, int]]:
     """Return the target of each request and the size of its body, and `refused` where one is malformed."""
-    bounds = Bounds(head_seconds=1.0, max_field_bytes=1024, max_connections=1)
-    connections = Connections(_handle, bounds, refuse=lambda _error: web.Response(status=400))
-    parser = connections.new_connection()._parser  # noqa: SLF001 - as it is set up
-    assert parser is not None
-    found = []
+    found, reader = [], parser()
     for each in pieces:
-        found += parser.feed_data(each)[0]
+        found += reader.feed_data(each)[0]
     return [
         (message.path, body.total_bytes) if isinstance(message, RawRequestMessage) else ("refused", 0)
         for message, body in found
+    ]
+
+
+def parser() -> Parser:
+    """A parser as a connection has it."""
+    bounds = Bounds(head_seconds=1.0, max_field_bytes=1024, max_connections=1)
+    connections = Connections(_handle, bounds, refuse=lambda _error: web.Response(status=400))
+    found = connections.new_connection()._parser  # noqa: SLF001 - as it is set up
+    assert isinstance(found, Parser)
+    return found
+
+
+async def test_a_body_that_stays_in_the_parser_after_its_last_byte_does_not_stop_the_event_loop() -> None:
+    """Aiohttp 3.14 keeps none; an empty piece would be parsed again without end."""
+    found = parser()
+    found.feed_data(PUT[:-1])
+    body = found._payload_parser  # noqa: SLF001 - what another version could leave
+    assert body is not None
+    body._length = 0  # noqa: SLF001 - see above
+
+    assert [message.path for message, _ in found.feed_data(GET)[0] if isinstance(message, RawRequestMessage)] == [
+        "/get"
     ]
 
 
