@@ -101,9 +101,9 @@ class Limits:
     it."""
     agent_soak_seconds: SecondsOrNone = 0.0
     """How long a group rests after a successful agent upgrade."""
-    service_soak_seconds: SecondsOrNone = 60.0
+    service_soak_seconds: SecondsOrNone = 90.0
     """How long a group rests after a successful service upgrade: a bad version may crash seconds
-    after it is `running`."""
+    after it is `running`, and its node may report that 50 s later."""
     rest_proof_seconds: SecondsOrNone = 900.0
     """How long the next member waits for the upgraded one to be seen healthy."""
     version_proof_seconds: SecondsOrNone = 600.0

@@ -64,6 +64,8 @@ class Habits:
     """Until a message of the agbot is read (recorded: 1.5 to 10.5)."""
     start_seconds: Range = (0.1, 2.0)
     """Until containers run."""
+    crash_noticed_seconds: Range = (0.0, 50.0)
+    """Until the agent notices and reports that containers have exited (seen: up to 50)."""
     final_seconds: Range = (0.0, 0.0)
     """How long after that the agent's own list shows the agreement as final; 0 is before (both were
     seen: 10 s, and in the recording before)."""

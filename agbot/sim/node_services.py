@@ -73,6 +73,8 @@ class NodeServices:
         self._mail: list[Message] = []
         self._arrived = asyncio.Event()
         self._has_reported = False
+        self._registered: list[str] = []
+        """The services in the node's own record in the Exchange."""
         self.instances: dict[str, Instance] = {}
         self.outcomes: dict[str, Outcome] = {}
 
@@ -151,6 +153,9 @@ class NodeServices:
         if agreement not in self.instances:
             return
         self.instances[agreement].state = "exited"
+        await node.clock.sleep(node.draw_seconds(node.habits.crash_noticed_seconds))
+        if agreement not in self.instances:
+            return
         await self.report()
         if vanishes:
             await node.clock.sleep(node.draw_seconds(CRASH_SHOWS_SECONDS))
@@ -168,8 +173,13 @@ class NodeServices:
         await node.send_until_answered("PUT", node.path(f"/agreements/{segment(agreement)}"), body)
 
     async def report(self) -> None:
-        """Report the running containers."""
+        """Report the containers, after a change of the services in the node's own record."""
         node = self._node
+        registered = sorted({f"{one.service.org}/{one.service.url}" for one in self.instances.values() if one.state})
+        if registered != self._registered:
+            self._registered = registered
+            body = {"registeredServices": [{"url": url, "numAgreements": 1, "policy": ""} for url in registered]}
+            await node.send_until_answered("PATCH", node.path(), body)
         services = [_shown(agreement, one) for agreement, one in self.instances.items() if one.state]
         if services or self._has_reported:
             self._has_reported = True

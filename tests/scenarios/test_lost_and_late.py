@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from agbot.rules.reasons import Cause
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate, Outcome
 from agbot.sim.links import Kind
 from agbot.sim.node import SimNode
-from tests.membership.living import SLOW_INSTALL
+from tests.membership.living import SLOW_INSTALL, STEADY
 from tests.observed.upgrading import SLOW_START
 from tests.scenarios.rollouts import rollout
-from tests.support.examples import thorough
+from tests.support.examples import some, thorough
 from tests.support.hub import NEW
 from tests.support.virtual_time import in_virtual_time
 
@@ -129,6 +132,24 @@ async def test_a_service_that_crashes_after_it_ran_stops_at_the_first_member_and
         await hub.until(lambda: hub.serve("1.2.0"), 1800)
         assert hub.went(Kind.SERVICE)[1] == crashed
         assert len(hub.events("brake.set")) == 1
+
+
+@pytest.mark.parametrize("outcome", some([Outcome.CRASHES, Outcome.VANISHES]))
+@in_virtual_time
+async def test_a_crash_that_its_node_reports_50_s_late_still_stops_the_release_at_the_first_member(
+    outcome: Outcome,
+) -> None:
+    habits = replace(STEADY, crash_noticed_seconds=(50.0, 50.0))
+    async with rollout(serves=True, habits=habits) as hub:
+        for node in hub.members():
+            node.services.outcomes[NEW_SERVICE] = outcome
+        hub.deploy(NEW_SERVICE)
+        await hub.until(lambda: bool(hub.events("brake.set")), 300)
+        await asyncio.sleep(600)
+
+        assert len(set(hub.went(Kind.SERVICE))) == 1
+        for node in hub.members():
+            node.services.outcomes.clear()
 
 
 @thorough

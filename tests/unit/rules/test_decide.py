@@ -292,7 +292,7 @@ NO_REASON = {
         service_ask(),
         group(member(ANNA, ago=900), member(BERT), member(CARL), lease=suspected()),
     ),
-    "the rest is over and the member is back": (ask(), group(lease=ended(ago=60, by=claim(kind=Kind.SERVICE)))),
+    "the rest is over and the member is back": (ask(), group(lease=ended(ago=90, by=claim(kind=Kind.SERVICE)))),
     "the rest is over and the member has left": (ask(), group(member(BERT), member(CARL), lease=ended(ago=30))),
     "nobody waits for the upgraded member for ever": (
         ask(),

@@ -143,7 +143,7 @@ def test_the_reasons_report_when_they_end_by_themselves() -> None:
     def until(facts: Group) -> object:
         return why_not(ask(), facts, NOW)[0].until
 
-    assert until(resting) == at(-40)
+    assert until(resting) == at(-70)
     assert until(unproven) == at(20) + timedelta(seconds=900)
     assert until(shut) == NOW.wall + timedelta(hours=1)
     assert until(pausing) == at(-77)

@@ -36,7 +36,7 @@ def test_only_success_begins_a_rest(cause: Cause) -> None:
     assert rests.rest_after(None, LIMITS) is None
 
 
-@pytest.mark.parametrize(("kind", "seconds"), [(Kind.AGENT, 0), (Kind.SERVICE, 60)])
+@pytest.mark.parametrize(("kind", "seconds"), [(Kind.AGENT, 0), (Kind.SERVICE, 90)])
 def test_each_kind_rests_for_its_own_time_and_waits_for_a_proof_after_it(kind: Kind, seconds: float) -> None:
     assert rest(kind).until == seen_at(ENDED) + timedelta(seconds=seconds)
     assert rest(kind).proof_until == rest(kind).until + timedelta(seconds=900)
@@ -68,8 +68,8 @@ ELSEWHERE = Agreement(id="new1", service="o1/else", finalized=True, containers=(
 @pytest.mark.parametrize(
     ("agreements", "read_ago", "ago", "proven"),
     [
-        ((RUNNING,), 40, 1, True),
-        ((RUNNING,), 41, 1, False),
+        ((RUNNING,), 10, 1, True),
+        ((RUNNING,), 11, 1, False),
         ((RUNNING,), None, 1, False),
         ((RUNNING,), 1, ENDED, False),
         ((FINAL_ONLY,), 1, 1, True),
