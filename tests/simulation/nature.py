@@ -24,6 +24,7 @@ class Nature:
             Deed.DELETE_POLICYS_OWNER: self._delete_policys_owner,
             Deed.RESTORE: self._restore,
             Deed.AGBOT_FAULT: self._agbot_fault,
+            Deed.CLEAR_ROWS: self._clear_rows,
             Deed.REPLACE_STORE: self._replace_store,
         }
 
@@ -82,6 +83,11 @@ class Nature:
         for api in self._stage.local_apis:
             handle = api.faults.add(event.fault)
             self._later(event.seconds, lambda api=api, handle=handle: api.faults.remove(handle))  # type: ignore[misc]  # binds the loop's values
+
+    def _clear_rows(self, event: Event) -> None:
+        rows = self._stage.fleet.rows
+        rows.delete_services(ORG, group_name(event.group))
+        rows.delete_agents(ORG, group_name(event.group))
 
     def _replace_store(self, event: Event) -> None:
         """Copy the store, and later put the copy in its place: all that was written in between is lost."""

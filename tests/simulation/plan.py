@@ -62,6 +62,7 @@ class Deed(StrEnum):
     DELETE_POLICYS_OWNER = "delete a policy's owner"
     RESTORE = "back up and restore"
     AGBOT_FAULT = "agbot fault"
+    CLEAR_ROWS = "clear the agbot's rows"
     REPLACE_STORE = "replace the store by an older copy"
 
 

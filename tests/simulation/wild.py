@@ -15,6 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.habits import Habits, Outcome
 from agbot.sim.machine import Asks
 from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan, times
 
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     BYPASS = "bypass"
     OLD_DOWNLOADS = "old downloads"
     STORE = "store"
+    SLOW_REPORTS = "slow reports"
 
 
 DRAWN = frozenset(Kind)
@@ -56,6 +58,7 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
     events = list(plan.events)
     for kind in sorted(drawn):
         events.extend(_EVENTS.get(kind, _nothing)(plan.chance(f"wild {kind}"), plan))
+    events = _with_vanishing(events) if Kind.SLOW_REPORTS in drawn else events
     return replace(
         plan,
         events=tuple(sorted(events, key=lambda event: event.at)),
@@ -64,12 +67,12 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
         shows_rows=bool(drawn & {Kind.ROWS, Kind.AGBOT_FAULTS}),
         agbot_asks=plan.agbot_asks and not (Kind.ROWS in drawn and chance.random() < _HALF),
         bypasses=_bypass(chance, plan) if Kind.BYPASS in drawn else plan.bypasses,
-        groups=_old_downloads(plan) if Kind.OLD_DOWNLOADS in drawn else plan.groups,
+        groups=_groups(plan, drawn),
     )
 
 
 _HALF = 0.5
-_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE)
+_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE, Kind.SLOW_REPORTS)
 """Drawn apart from the others, which stay as they are."""
 _FIRST = tuple(kind for kind in Kind if kind not in _LATER)
 
@@ -79,18 +82,34 @@ def _later(plan: Plan, kinds: frozenset[Kind]) -> frozenset[Kind]:
     return frozenset(kind for kind in _LATER if chance.random() < _HALF and kind in kinds)
 
 
-def _old_downloads(plan: Plan) -> tuple[GroupPlan, ...]:
-    """Nodes that wait go on to ask under the download that they have, for a while after a new revision."""
-    chance = plan.chance("wild old downloads")
-    return tuple(
-        replace(
-            group,
-            habits=tuple(
-                replace(each, revision_seconds=(60.0, chance.choice((120.0, 300.0)))) for each in group.habits
-            ),
+def _groups(plan: Plan, drawn: frozenset[Kind]) -> tuple[GroupPlan, ...]:
+    """Change the habits of nodes.
+
+    With old downloads, nodes that wait go on to ask under the download that they have, for a while
+    after a new revision. With slow reports, a node's list calls an agreement final long after its
+    containers run.
+    """
+    groups = plan.groups
+    if Kind.OLD_DOWNLOADS in drawn:
+        chance = plan.chance("wild old downloads")
+        groups = _with_habits(
+            groups, lambda each: replace(each, revision_seconds=(60.0, chance.choice((120.0, 300.0))))
         )
-        for group in plan.groups
-    )
+    if Kind.SLOW_REPORTS in drawn:
+        groups = _with_habits(groups, lambda each: replace(each, final_seconds=(8.0, 12.0)))
+    return groups
+
+
+def _with_habits(groups: tuple[GroupPlan, ...], change: Callable[[Habits], Habits]) -> tuple[GroupPlan, ...]:
+    return tuple(replace(group, habits=tuple(change(each) for each in group.habits)) for group in groups)
+
+
+def _with_vanishing(events: list[Event]) -> list[Event]:
+    """Return the events with releases that take their agreement along when they crash."""
+    crashes = (Deed.DEPLOY, Outcome.CRASHES)
+    return [
+        replace(each, outcome=Outcome.VANISHES) if (each.deed, each.outcome) == crashes else each for each in events
+    ]
 
 
 def _stores(chance: random.Random, plan: Plan) -> Iterator[Event]:
@@ -178,6 +197,12 @@ def _restores(chance: random.Random, plan: Plan) -> Iterator[Event]:
         yield Event(at=at, deed=Deed.RESTORE, seconds=chance.choice((30.0, 120.0, 400.0)))
 
 
+def _cleared_rows(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """A person deletes a group's rows through the agbot's local API, stuck or not."""
+    for at in times(chance, 120, plan.chaos_seconds, 600.0):
+        yield Event(at=at, deed=Deed.CLEAR_ROWS, group=chance.randrange(len(plan.groups)))
+
+
 def _agbot_faults(chance: random.Random, plan: Plan) -> Iterator[Event]:
     for at in times(chance, 60, plan.chaos_seconds, 300.0):
         kind = chance.choice((FaultKind.REFUSE, FaultKind.HANG, FaultKind.STATUS, FaultKind.GARBAGE))
@@ -195,6 +220,7 @@ _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.ABSENCE: _absences,
     Kind.POISON: _poison,
     Kind.RESTORE: _restores,
+    Kind.ROWS: _cleared_rows,
     Kind.AGBOT_FAULTS: _agbot_faults,
     Kind.STORE: _stores,
 }
