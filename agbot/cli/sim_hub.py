@@ -85,10 +85,10 @@ async def run(plan: Plan) -> None:
         await stack.enter_async_context(listening(fleet.local_api(), *plan.agbot))
         await stack.enter_async_context(fleet)
         fleet.add_org(_ORG)
+        await fleet.add_agbot().has_started()
         scenes = [leave_behind(exchange, fleet.rows, _ORG, defect) for defect in plan.defects]
         dead = {scene.first for scene in scenes if scene.group in {"a1", "w1", "w14"}}
         still = [node for scene in scenes for node in (scene.first, scene.second) if node not in dead]
-        fleet.add_agbot()
         seed.serves(exchange, "IBM/agbot1", _ORG)
         _announce(server.url, plan)
         stack.push_async_callback(_ended, asyncio.create_task(_beat(exchange, still)))

@@ -92,8 +92,8 @@ def _orphaned(reading: RowReading, member: Member) -> Opinion:
     why = f"{reading.row.node} is {elsewhere}" + (
         "" if reading.group_exists else f", and {reading.row.group} does not exist"
     )
-    # The agbot deletes such a row of an agent within a minute, and that of a service only when it
-    # sees the group change (W15).
+    # The agbot deletes such a row of an agent within a minute, and that of a service only at its
+    # start or when it sees the group change (W15).
     if reading.row.kind is Kind.AGENT:
         return Opinion(standing=Standing.ENDING, why=why)
     return Opinion(standing=Standing.STUCK, why=why, defect=_ORPHANED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from agbot.sim.agbot_account import AgbotAccount
@@ -37,13 +38,23 @@ class AgbotChanges:
         self._agent_lock = agent_lock
         self._clock = clock
         self._next_change = 0
+        self.has_started = asyncio.Event()
+        """Set when it follows the feed. The rows that it found before that are checked."""
 
     async def follow(self) -> None:
-        """Follow the feed forever."""
+        """Follow the feed forever.
+
+        What has changed while the agbot was down is not in it. Of the rows, those of services of
+        nodes that are no members are deleted at its start; those of agents stay (A17).
+        """
+        self.has_started.clear()
+        for org, group in dict.fromkeys((row.org, row.group) for row in self._rows.services):
+            await self._keep_members(org, group)
         answer = await self._account.attempt("GET", "/changes/maxchangeid")
         self._next_change = max(self._next_change, answer.json()["maxChangeId"] + 1 if answer else 0)
         for policy in tuple(self._ledger.deployments):
             await self.read_policy(policy)
+        self.has_started.set()
         while True:
             await self._clock.sleep(_POLL_SECONDS)
             await self._read_changes()
@@ -64,26 +75,30 @@ class AgbotChanges:
             elif change["resource"] == "node":
                 self._agent_lock.forget(name)
             elif change["resource"] == "ha_group":
-                await self._group_changed(change["orgId"], change["id"])
+                await self._group_changed(change["operation"], change["orgId"], change["id"])
 
-    async def _group_changed(self, org: str, group: str) -> None:
-        """Update the rows of a group as the real agbot does.
+    async def _group_changed(self, operation: str, org: str, group: str) -> None:
+        """Update the rows of a group as the real agbot does after the last of its changes.
 
         If the group was deleted, its rows are deleted. If it was changed, only members keep their
-        rows. If it has service rows, its agent row is deleted too, even if the holder is in the
-        middle of an upgrade (A5).
+        service rows. If it has any, its agent row is deleted too, even if the holder is in the
+        middle of an upgrade (A5). If it was created, nothing is deleted, so that its rows stay if
+        it was deleted and created again between two polls (W15).
         """
-        answer = await self._account.attempt("GET", f"/orgs/{segment(org)}/hagroups/{segment(group)}", good=(200, 404))
-        body = answer.json() if answer else None
-        if not isinstance(body, dict):
-            return
-        if not body["nodeGroups"]:
+        if operation == "deleted":
             self._rows.delete_services(org, group)
             self._rows.delete_agents(org, group)
-        elif self._rows.list_services(org, group):
-            members = {f"{org}/{member}" for member in body["nodeGroups"][0]["members"]}
-            self._rows.keep_services(lambda row: (row.org, row.group) != (org, group) or row.node in members)
+        elif operation == "modified" and self._rows.list_services(org, group):
+            await self._keep_members(org, group)
             self._rows.delete_agents(org, group)
+
+    async def _keep_members(self, org: str, group: str) -> None:
+        """Delete the service rows of a group whose node is no member, if the group can be read."""
+        answer = await self._account.attempt("GET", f"/orgs/{segment(org)}/hagroups/{segment(group)}", good=(200, 404))
+        body = answer.json() if answer else None
+        if isinstance(body, dict):
+            members = {f"{org}/{member}" for shown in body["nodeGroups"] for member in shown["members"]}
+            self._rows.keep_services(lambda row: (row.org, row.group) != (org, group) or row.node in members)
 
     async def read_policy(self, name: str) -> None:
         """Read a policy, and add an upgrade for every member that needs one."""

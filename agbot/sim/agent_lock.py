@@ -16,7 +16,7 @@ from typing import Any
 from agbot.sim.agbot_rows import AgbotRows, AgentRow, UnexpectedReplyError
 from agbot.sim.agent_state import IN_FLIGHT, Word
 from agbot.sim.clock import Clock
-from agbot.sim.links import Answered, ExchangePort, Question, Unanswered, segment
+from agbot.sim.links import TRANSPORT_STATUSES, Answered, ExchangePort, Question, Unanswered, segment
 
 MONITOR_SECONDS = 60.0
 _ACTIVE = frozenset(word.value for word in (*IN_FLIGHT, Word.ROLLBACK_STARTED))
@@ -110,6 +110,8 @@ class AgentLock:
                 "GET", f"/orgs/{segment(org)}/nodes/{segment(name)}", identity, secret
             )
         except Unanswered:
+            answer = None
+        if answer is None or answer.status in TRANSPORT_STATUSES:
             await self._clock.sleep(_GIVES_UP_SECONDS)
             return None
         return _one(answer.json() if answer.status == HTTPStatus.OK else None, "nodes", identity)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from agbot.sim.links import Answered, Unanswered
-
-_TRANSPORT_STATUSES = frozenset({408, 429, 502, 503, 504})
+from agbot.sim.links import TRANSPORT_STATUSES, Answered, Unanswered
 
 
 class Reaction(StrEnum):
@@ -29,7 +27,7 @@ def react(answer: Answered | Unanswered) -> Reaction:
     """Return what an agent does after an answer, or after no answer."""
     if isinstance(answer, Unanswered):
         return Reaction.REPEAT if answer.is_transport else Reaction.ASK_AGAIN
-    if answer.status in _TRANSPORT_STATUSES:
+    if answer.status in TRANSPORT_STATUSES:
         return Reaction.REPEAT
     if answer.status == 500 and b"timed out" in answer.body:
         return Reaction.REPEAT

@@ -53,23 +53,6 @@ def deployment(name: str, doc: Doc) -> Deployment:
     )
 
 
-def policy_body(org: str, url: str, versions: tuple[str, ...], constraints: tuple[str, ...] = ()) -> Doc:
-    """Return the body that creates or replaces a policy.
-
-    The first version has the highest priority.
-    """
-    ranked = [
-        {"version": version, "priority": {"priority_value": rank, "retries": 2, "retry_durations": 3600}}
-        for rank, version in enumerate(versions, start=1)
-    ]
-    return {
-        "label": url,
-        "service": {"name": url, "org": org, "arch": "amd64", "serviceVersions": ranked},
-        "properties": [],
-        "constraints": list(constraints),
-    }
-
-
 def _priority(version: Doc) -> int:
     return int((version.get("priority") or {}).get("priority_value", 1))
 

@@ -19,7 +19,6 @@ from agbot.sim.actions import Action, ActionListener
 from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import Clock
-from agbot.sim.deployment import policy_body
 from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.habits import Habits
@@ -254,7 +253,7 @@ class Fleet:
 
         The first version has the highest priority.
         """
-        body = policy_body(org, url, versions, constraints)
+        body = seed.policy_body(org, url, versions, constraints)
         exists = (org, policy) in self.exchange.world.business_policies
         self._as_admin("PUT" if exists else "POST", org, f"/business/policies/{segment(policy)}", body)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from agbot.sim.links import basic
+from agbot.sim.exchange.message import basic
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from agbot.sim.links import HEADER_TIMEOUT_SECONDS, Answered, Doc, Kind, Question, Unanswered, basic
+from agbot.sim.exchange.message import basic
+from agbot.sim.links import HEADER_TIMEOUT_SECONDS, Answered, Doc, Kind, Question, Unanswered
 
 _FAILED_END = "?outcome=failed"
 """The reported end of a service upgrade that did not reach its version."""

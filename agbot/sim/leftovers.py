@@ -2,8 +2,8 @@
 
 A scene has an HA group of its own with two members, called after the defect. The row is that of the
 first member, and its upgrade is over or cannot continue. What takes the real programs minutes or
-days, such as a node's silence, is there at once. Create scenes before the agbot starts: what it
-sees happen it may tidy up.
+days, such as a node's silence, is there at once. Create scenes when the agbot has started, since at
+its start it deletes some rows.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ class Scene:
         """Delete the node management policy."""
         self._as_admin("DELETE", f"/managementpolicies/{self.policy}")
 
-    def leave(self) -> None:
-        """Take the first member out of the group."""
-        self._as_admin("DELETE", f"/hagroups/{self.group}/nodes/{self.first}")
+    def recreate_without_first(self) -> None:
+        """Delete the group and create it again without the first member, between two polls."""
+        self._as_admin("DELETE", f"/hagroups/{self.group}")
+        seed.group(self.exchange, self.org, self.group, [self.second])
 
     def unregister(self) -> None:
         """Unregister the agent of the first member, as `hzn unregister` does."""
@@ -175,7 +176,7 @@ def _w14(scene: Scene) -> None:
 def _w15(scene: Scene) -> None:
     scene.run(OLD, scene.second)
     scene.service()
-    scene.leave()
+    scene.recreate_without_first()
 
 
 def _two_policies(scene: Scene) -> None:

@@ -7,20 +7,21 @@ There are two ports, each with an implementation in one process (here) and one o
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from agbot.sim.clock import Clock
-from agbot.sim.exchange.message import Reply, Request
+from agbot.sim.exchange.message import Reply, Request, basic
 from agbot.sim.faults import Dropped, Hang
 
 HEADER_TIMEOUT_SECONDS = 20.0
 """An agent gives up if no reply has begun by then (`agbot-ha.md` 1.4)."""
+
+TRANSPORT_STATUSES = frozenset({408, 429, 502, 503, 504})
+"""Answers that the programs of anax take for a broken connection (`agbot-ha.md` 1.5)."""
 
 Doc = dict[str, Any]
 
@@ -125,12 +126,6 @@ class GatewayPort(Protocol):
             Unanswered: no reply in time, or the connection broke.
         """
         ...
-
-
-@lru_cache(maxsize=65536)
-def basic(identity: str, secret: str) -> str:
-    """Return the value of a Basic `Authorization` header."""
-    return "Basic " + b64encode(f"{identity}:{secret}".encode()).decode()
 
 
 def segment(text: str) -> str:

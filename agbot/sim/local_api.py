@@ -18,15 +18,8 @@ from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import Clock
 from agbot.sim.exchange.message import EXCHANGE_VERSION
 from agbot.sim.faults import Dropped, FaultKind, FaultPlan, Hang, NotListening
-from agbot.sim.plain_http import NOT_FOUND, TEXT, Received, Reply
+from agbot.sim.plain_http import AGBOT_HEADERS, NOT_FOUND, TEXT, Received, Reply
 
-_HEADERS = (
-    ("Access-Control-Allow-Headers", "X-Requested-With, content-type, Authorization"),
-    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, PATCH, OPTIONS"),
-    ("Cache-Control", "no-cache, no-store, must-revalidate"),
-    ("Pragma", "no-cache, no-store"),
-)
-_NAMES = ("org", "group", "policy")
 _UPGRADING = re.compile(r"/ha/upgrading(?P<what>wlu|node)(/(?P<org>[^/]+)/(?P<group>[^/]+)(/(?P<policy>[^/]+))?)?")
 _VERSION = "2.32.0"
 
@@ -61,7 +54,7 @@ class LocalApi:
 
     def headers(self, received: Received) -> tuple[tuple[str, str], ...]:
         """Return the headers of every reply; the origin is echoed."""
-        return (*_HEADERS, ("Access-Control-Allow-Origin", received.headers.get("origin", "")))
+        return (*AGBOT_HEADERS, ("Access-Control-Allow-Origin", received.headers.get("origin", "")))
 
     async def answer(self, received: Received) -> Reply:
         """Answer one request over a socket."""

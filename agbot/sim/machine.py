@@ -19,12 +19,17 @@ from agbot.sim.actions import Act, Action, ActionListener
 from agbot.sim.agent_state import Entry, Notebook
 from agbot.sim.clock import Clock
 from agbot.sim.habits import Fate, Habits
-from agbot.sim.links import Answered, Doc, ExchangePort, GatewayPort, Kind, Unanswered, segment
+from agbot.sim.links import (
+    TRANSPORT_STATUSES,
+    Answered,
+    Doc,
+    ExchangePort,
+    GatewayPort,
+    Kind,
+    Unanswered,
+    segment,
+)
 from agbot.sim.process import Process, Spawn, draw
-
-TRANSPORT_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""Answers of the Exchange after which an agent repeats its request indefinitely, as after a broken
-connection (`agbot-ha.md` 1.5)."""
 
 
 class Asks(StrEnum):

@@ -13,13 +13,13 @@ from http import HTTPStatus
 from agbot.sim.agbot_account import AgbotAccount
 from agbot.sim.clock import Clock
 from agbot.sim.deployment import Agreement, Deployment, Ledger, Phase, Upgrade
-from agbot.sim.links import Doc, Unanswered, segment
+from agbot.sim.links import TRANSPORT_STATUSES, Doc, Unanswered, segment
 from agbot.sim.node import SimNode
 from agbot.sim.node_services import Message, MessageKind, Service
 from agbot.sim.process import Process, draw
 
 _RETRY_SECONDS = 10.0
-_TRANSPORT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_REPEATED = TRANSPORT_STATUSES | {HTTPStatus.INTERNAL_SERVER_ERROR}
 _PROPOSE_SECONDS = (2.5, 15.0)
 _FINALIZE_SECONDS = (0.2, 1.0)
 _NO_ANSWER_SECONDS = 240.0
@@ -145,6 +145,6 @@ class Negotiation:
             except Unanswered:
                 pass
             else:
-                if answer.status not in _TRANSPORT_STATUSES or answer.status == HTTPStatus.NOT_FOUND:
+                if answer.status not in _REPEATED:
                     return
             await self._clock.sleep(_RETRY_SECONDS)

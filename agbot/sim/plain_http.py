@@ -22,6 +22,13 @@ from agbot.sim.faults import Dropped, Hang, NotListening
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+AGBOT_HEADERS = (
+    ("Access-Control-Allow-Headers", "X-Requested-With, content-type, Authorization"),
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, PATCH, OPTIONS"),
+    ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ("Pragma", "no-cache, no-store"),
+)
+"""Of every reply of both interfaces (recorded)."""
 _REQUEST_SECONDS = 30.0
 _BODY_LIMIT = 1 << 20
 _CHUNKED_FROM_BYTES = 2048

@@ -17,14 +17,8 @@ from dataclasses import dataclass
 
 from agbot.sim.agent_lock import AgentLock, Claim
 from agbot.sim.clock import Clock
-from agbot.sim.plain_http import NOT_FOUND, Received, Reply, listening
+from agbot.sim.plain_http import AGBOT_HEADERS, NOT_FOUND, Received, Reply, listening
 
-_HEADERS = (
-    ("Access-Control-Allow-Headers", "X-Requested-With, content-type, Authorization"),
-    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, PATCH, OPTIONS"),
-    ("Cache-Control", "no-cache, no-store, must-revalidate"),
-    ("Pragma", "no-cache, no-store"),
-)
 _NO_SECRETS = "There is no secrets provider configured, secrets are unavailable."
 _NO_USER = "Unauthorized. No exchange {kind} id is supplied."
 _NO_ORG = "Failed to authenticate the {kind} with the Exchange. No exchange user organization id is supplied."
@@ -89,7 +83,7 @@ class SecureApi:
 
     def headers(self, received: Received) -> tuple[tuple[str, str], ...]:
         """Return the headers of every reply."""
-        return _HEADERS
+        return AGBOT_HEADERS
 
     async def answer(self, received: Received) -> Reply:
         """Answer one request."""

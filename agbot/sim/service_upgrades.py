@@ -92,6 +92,10 @@ class SimAgbot:
             if upgrade.phase is Phase.UPGRADING:
                 self._process.start(self._negotiation.recover(upgrade))
 
+    async def has_started(self) -> None:
+        """Wait until it has checked the rows that it has found, and follows the change feed."""
+        await self._changes.has_started.wait()
+
     def stop(self) -> None:
         """Stop the process; its database stays."""
         self._process.kill()

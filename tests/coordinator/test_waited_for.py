@@ -16,9 +16,8 @@ from agbot.rules.ids import node_id
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Code
 from agbot.settings.model import GatewaySettings
-from agbot.sim.exchange import seed
+from agbot.sim.exchange import basic, seed
 from agbot.sim.faults import Fault, FaultKind
-from agbot.sim.links import basic
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
 from tests.support.direct_gateway import DirectGateway

@@ -44,7 +44,7 @@ class Pair:
     @property
     def at(self) -> datetime:
         """When the reply was made: the second of its Date header, later pairs of one second a little later."""
-        return parsedate_to_datetime(self.headers["Date"]) + timedelta(milliseconds=self.seq)
+        return parsedate_to_datetime(self.headers["Date"]) + timedelta(milliseconds=self.seq, microseconds=1)
 
 
 def pairs(file: str) -> Iterator[Pair]:

@@ -167,13 +167,19 @@ async def test_a_group_that_is_deleted_loses_its_rows_and_a_member_that_leaves_i
 
 
 @in_virtual_time
-async def test_a_row_that_was_left_behind_before_the_agbot_started_stays() -> None:
+async def test_w15_a_group_that_is_created_again_between_two_polls_keeps_its_rows_until_the_agbot_restarts() -> None:
     async with fleet_of(always_yes, agbot=_REAL) as fleet:
+        agbot = fleet.add_agbot()
+        await agbot.has_started()
         scene = leave_behind(fleet.exchange, fleet.rows, ORG, "w15")
-        fleet.add_agbot()
-        await fleet.clock.sleep(60.0)
+        left = scene.agent()
+        await fleet.clock.sleep(30.0)
+        assert (_holders(fleet), fleet.rows.agents) == ([f"{ORG}/{scene.first}"], [left])
+        agbot.stop()
+        agbot.start()
+        await fleet.clock.sleep(1.0)
 
-        assert _holders(fleet) == [f"{ORG}/{scene.first}"]
+        assert (_holders(fleet), fleet.rows.agents) == ([], [left])
 
 
 @in_virtual_time

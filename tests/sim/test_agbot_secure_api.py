@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from agbot.sim.agbot_rows import AgbotRows
-from agbot.sim.agent_lock import AgentLock
-from agbot.sim.exchange import SimExchange, seed
-from agbot.sim.links import DirectExchange, basic
+from agbot.sim.agent_lock import AgentLock, Claim
+from agbot.sim.exchange import SimExchange, basic, seed
+from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.links import DirectExchange
 from agbot.sim.secure_api import SecureApi, serving
 from tests.sim import raw_http
 from tests.sim.gates import EPOCH
@@ -138,3 +139,17 @@ async def test_the_permission_route_answers_a_series_of_questions_as_recorded() 
                 differences[name] = (status, body, headers, recorded)
 
     assert differences == {}
+
+
+@pytest.mark.parametrize(("fault", "seconds"), [(502, 8.0), (503, 8.0), (500, 0.0)])
+async def test_an_agbot_whose_exchange_fails_answers_401_after_the_recorded_time(fault: int, seconds: float) -> None:
+    """It tries five times after 502 and 503, and once after 500."""
+    clock = HandClock(EPOCH)
+    exchange = SimExchange(clock=clock, root_password="rootpw")
+    seed.org(exchange, "o1")
+    seed.node(exchange, "o1", "n1")
+    seed.group(exchange, "o1", "g1", ["n1"])
+    lock = AgentLock(AgbotRows(), DirectExchange(exchange.handle, clock), clock, identity="IBM/agbot1", secret="x")
+    exchange.faults.add(Fault(kind=FaultKind.STATUS, status=fault))
+    status, _ = await lock.decide(Claim(org="o1", group="g1", node="n1", nmp="p1"), "o1/n1", seed.token_of("n1"))
+    assert (status, (clock.now() - EPOCH).total_seconds()) == (401, seconds)

@@ -87,6 +87,16 @@ def test_a_user_takes_nodes_policies_patterns_services_and_memberships_along_wit
     assert [group["members"] for group in groups] == [[], []]
 
 
+def test_a_user_takes_agbots_along_without_any_row() -> None:
+    exchange = full()
+    body = {"token": "t", "name": "mine", "publicKey": "QUJD"}
+    seed.send(exchange, "PUT", "/orgs/o1/agbots/mine", body, caller=OWNER)
+    seed.send(exchange, "PUT", "/orgs/o1/agbots/mine/agreements/a", {"service": {}, "state": "s"}, caller="o1/mine")
+    assert delete(exchange, "/orgs/o1/users/jdoe", ADMIN) == []
+    assert status_of(exchange, "/orgs/o1/agbots/mine") == 404
+    assert ("o1", "mine") not in exchange.world.agbot_agreements
+
+
 def test_a_users_management_policies_go_silently_with_the_statuses_of_nodes_of_others() -> None:
     exchange = full()
     assert delete(exchange, "/orgs/o1/users/admin") == []

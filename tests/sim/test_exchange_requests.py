@@ -172,15 +172,6 @@ def test_an_observer_is_reported_of_every_write_with_its_content() -> None:
     assert (writes[0].at - EPOCH).total_seconds() == SETTLED_SECONDS
 
 
-def test_times_rise_while_the_clock_stands_still() -> None:
-    exchange = plant()
-    times = []
-    for _ in range(50):
-        exchange.call("POST", "/orgs/o1/nodes/n1/heartbeat", caller=NODE)
-        times.append(exchange.world.nodes["o1", "n1"].doc["lastHeartbeat"])
-    assert times == sorted(set(times))
-
-
 def test_a_seed_that_is_refused_says_why() -> None:
     with pytest.raises(seed.SeedRefused, match=r"409.*already exists"):
         seed.group(plant(), "o1", "adm", [])

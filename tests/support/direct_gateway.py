@@ -11,7 +11,8 @@ from agbot.gateway.asking import ANSWER_SHARE, Resolver
 from agbot.gateway.core import Ask, new_core
 from agbot.gateway.reads import Exchange, Reads
 from agbot.settings.model import GatewaySettings
-from agbot.sim.links import Answered, Question, basic
+from agbot.sim.exchange import basic
+from agbot.sim.links import Answered, Question
 
 
 class DirectGateway:

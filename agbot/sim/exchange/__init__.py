@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from agbot.sim.exchange.core import RequestKey, SimExchange, basic
-from agbot.sim.exchange.message import Reply, Request
+from agbot.sim.exchange.core import RequestKey, SimExchange
+from agbot.sim.exchange.message import Reply, Request, basic
 from agbot.sim.exchange.server import ExchangeServer, serve, serving
 from agbot.sim.exchange.world import Write
 

@@ -7,7 +7,6 @@ threads and no waits.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +43,7 @@ from agbot.sim.exchange.message import (
     Refusal,
     Reply,
     Request,
+    basic,
     dumps,
     not_found,
     reply,
@@ -281,8 +281,3 @@ _OPEN: dict[tuple[str, ...], Callable[[], Answer]] = {
     (PREFIX, "admin", "version"): admin.version,
     (PREFIX, "test"): admin.test,
 }
-
-
-def basic(name: str, secret: str) -> str:
-    """Return the Authorization header for `org/id` and its secret."""
-    return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()

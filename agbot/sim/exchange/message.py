@@ -7,6 +7,7 @@ HTTP library) are those of recorded replies of version 2.154.0.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +52,12 @@ class PlainRefusal(Exception):
         self.status = status
         self.text = text
         self.headers = dict(headers or {})
+
+
+@lru_cache(maxsize=65536)
+def basic(identity: str, secret: str) -> str:
+    """Return the value of a Basic `Authorization` header."""
+    return "Basic " + b64encode(f"{identity}:{secret}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

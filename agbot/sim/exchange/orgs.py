@@ -6,7 +6,7 @@ own, even an agbot of `IBM`.
 
 from __future__ import annotations
 
-from agbot.sim.exchange import body
+from agbot.sim.exchange import body, stamp
 from agbot.sim.exchange.access import Target, TargetKind, Verb, check, require
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import MULTITENANT_ORG, Role
@@ -139,7 +139,7 @@ def _files_put(call: Call) -> Answer:
         raise bad_input("bad input")
     call.world.agent_files = {
         **{name: given[name] for name in _FILES.fields},
-        "lastUpdated": call.stamp[:-4] + "Z",
+        "lastUpdated": stamp.coarse(call.at),
     }
     call.note("agentfileversion", "modified", call.org)
     return ok(f"attribute 'AgentFileVersion' of org '{call.org}' updated")

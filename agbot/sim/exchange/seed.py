@@ -7,6 +7,8 @@ and agbot called n1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agbot.sim.exchange.core import SimExchange
 from agbot.sim.exchange.message import Doc, Reply
 
@@ -133,23 +135,29 @@ def deployment_policy(
     constraints: tuple[str, ...] = (),
 ) -> None:
     """Create a deployment policy for a service of this organisation, by default for every node."""
-    send(
-        exchange,
-        "POST",
-        f"/orgs/{org}/business/policies/{name}",
-        {**policy_body(org, service, versions), "constraints": list(constraints)},
-        caller=admin_of(org),
-    )
+    body = policy_body(org, service, versions, constraints)
+    send(exchange, "POST", f"/orgs/{org}/business/policies/{name}", body, caller=admin_of(org))
 
 
-def policy_body(org: str, service: str, versions: list[str]) -> Doc:
-    """Return the body that creates or replaces a deployment policy."""
-    wanted = [{"version": version} for version in versions]
+def policy_body(org: str, service: str, versions: Sequence[str], constraints: tuple[str, ...] = ()) -> Doc:
+    """Return the body that creates or replaces a deployment policy.
+
+    Of several versions, the first has the highest priority. A single one has none.
+    """
+    ranked: list[Doc] = [
+        {"version": version, "priority": {"priority_value": rank, "retries": 2, "retry_durations": 3600}}
+        for rank, version in enumerate(versions, start=1)
+    ]
     return {
         "label": service,
-        "service": {"name": service, "org": org, "arch": "amd64", "serviceVersions": wanted},
+        "service": {
+            "name": service,
+            "org": org,
+            "arch": "amd64",
+            "serviceVersions": ranked if len(ranked) > 1 else [{"version": version} for version in versions],
+        },
         "properties": [],
-        "constraints": [],
+        "constraints": list(constraints),
     }
 
 

@@ -1,8 +1,8 @@
-"""Timestamps as the Exchange writes and reads them.
+"""Timestamps as the Exchange writes and reads them: those of Java's `Instant`, which end in `Z`.
 
-Times of nodes, groups and policies have nanoseconds (nine digits); times of change rows come from a
-database column and have six digits. Both end in `Z`. While the clock stands still, no timestamp is
-earlier than the one before it, so the order of the texts is the order in time.
+A fraction has nine, six, three or no digits: zeros at the end are left out in groups of three. So
+the order of two texts is not always the order in time. Times of nodes, groups and policies have
+nanoseconds; times of change rows come from a database column with microseconds.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 _MAX_NANOS = 999
-_LENGTH_TO_MICROS = len("2026-01-21T21:39:49.123456")
+_GROUP = "000"
+_SHORT_EVERY = 47
+"""Every so many stamps, one has no nanoseconds. Really that is one in a thousand."""
 
 
-def _micros(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")[:_LENGTH_TO_MICROS]
+def _instant(moment: datetime, nanos: int = 0) -> str:
+    fraction = f"{moment.microsecond:06d}{nanos:03d}"
+    while fraction.endswith(_GROUP):
+        fraction = fraction.removesuffix(_GROUP)
+    seconds = moment.replace(microsecond=0, tzinfo=None).isoformat()
+    return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
 
 
 class Stamps:
@@ -25,18 +31,24 @@ class Stamps:
         """Start without a previous moment."""
         self._last = datetime.min.replace(tzinfo=UTC)
         self._nanos = 0
+        self._count = 0
+        self.short_every = _SHORT_EVERY
 
     def fine(self, moment: datetime) -> str:
-        """Write a moment with nine digits: `2026-01-21T21:39:49.123456789Z`."""
-        self._nanos = min(self._nanos + 1, _MAX_NANOS) if moment == self._last else 1
+        """Write a moment with nanoseconds: `2026-01-21T21:39:49.123456789Z`."""
+        self._count += 1
+        if moment == self._last:
+            self._nanos = min(self._nanos + 1, _MAX_NANOS)
+        else:
+            self._nanos = int(self._count % self.short_every != 0)
         self._last = moment
-        return f"{_micros(moment)}{self._nanos:03d}Z"
+        return _instant(moment, self._nanos)
 
 
 @lru_cache(maxsize=1024)  # the feed shows a row many times
 def coarse(moment: datetime) -> str:
-    """Write a moment with six digits: `2026-01-21T21:39:49.123456Z`."""
-    return f"{_micros(moment)}Z"
+    """Write a moment with microseconds: `2026-01-21T21:39:49.123456Z`."""
+    return _instant(moment)
 
 
 def parse(text: str) -> datetime:

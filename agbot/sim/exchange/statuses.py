@@ -147,7 +147,7 @@ def _status_put(call: Call) -> Answer:
     status = {
         "connectivity": given.get("connectivity", {}),
         "services": services,
-        "runningServices": f"|{'|'.join(names)}|",
+        "runningServices": "|" + "".join(f"{name}|" for name in names),
         "lastUpdated": call.stamp,
     }
     call.world.node_status[call.org, call.id] = status

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import NAMESPACE_URL, uuid5
 
-from agbot.sim.exchange import body
+from agbot.sim.exchange import body, stamp
 from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Role
@@ -72,7 +72,7 @@ def _store(call: Call, given: Doc) -> str:
         admin=given.get("admin", False),
         hub_admin=given.get("hubAdmin", False),
         email=given["email"],
-        last_updated=call.stamp[:-4] + "Z",
+        last_updated=stamp.coarse(call.at),
         updated_by=call.identity.name,
     )
     return str(uuid5(NAMESPACE_URL, f"{call.org}/{call.id}"))

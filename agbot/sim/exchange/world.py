@@ -149,6 +149,8 @@ class World:
         for node in [name for name, node in self.nodes.items() if node.owner == owner]:
             self.drop_node(node)
             self.notify(at, "node", "deleted", node)
+        for agbot in [name for name, agbot in self.agbots.items() if agbot.owner == owner]:
+            self.drop_agbot(agbot)
         for policy in [name for name, policy in self.management_policies.items() if policy.owner == owner]:
             self.drop_management_policy(policy)
             self.notify(at, "mgmtpolicy", "deleted", policy)
