@@ -188,6 +188,33 @@ def test_a_page_that_was_opened_when_nothing_could_be_shown_becomes_live(seat: S
     assert seat.page.locator("h1").all_inner_texts() == ["Holds and windows"]
 
 
+def test_one_read_that_fails_does_not_leave_the_page_as_lost_while_the_stream_goes_on(seat: Seat) -> None:
+    seat.open("/orders")
+    seat.is_live()
+    seat.page.route("**/orders", lambda route: route.abort())
+    seat.page.evaluate("htmx.trigger(document.body, 'resumed')")
+    seat.shows("Connection lost, trying again")
+
+    seat.page.unroute("**/orders")
+    seat.page.evaluate("htmx.trigger(document.body, 'resumed')")
+
+    seat.is_live()
+
+
+def test_a_page_whose_events_are_refused_says_that_it_is_not_live_until_it_is(seat: Seat) -> None:
+    """As while the store cannot be read: it showed that it was connecting for as long as that lasted."""
+    refusal = '{"error": {"tried": "", "problem": "", "next": ""}}'
+    seat.page.route(
+        "**/v1/events*", lambda route: route.fulfill(status=503, content_type="application/json", body=refusal)
+    )
+    seat.open("/orders")
+    seat.shows("Not live, trying again")
+
+    seat.page.unroute("**/v1/events*")
+
+    seat.is_live()
+
+
 ACTIONS = {
     "hold": (f"/groups/{ORG}/shop-01", "Hold this group…", "Hold", f"{ORG}/shop-01 is on hold"),
     "resume": ("/orders", f"Resume {POLICY} in {ORG}/{RESUMED}", "Resume", f"{POLICY} may go on in {ORG}/{RESUMED}"),

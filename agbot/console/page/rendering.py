@@ -167,8 +167,9 @@ def _notices(overview: Overview, here: str) -> list[str]:
     # the view of the fleet begins with these
     doubts = "; ".join(overview.not_ready) if not overview.ready and here != "fleet" else ""
     found += [f"Nothing is granted now: {doubts}."] if doubts else []
-    if overview.store_failing and overview.store_failing not in doubts:
-        found.append(f"This is from memory: {overview.store_failing}.")
+    if overview.store_failing:  # usually one of the doubts: its reason stands there once
+        why = "" if overview.store_failing in doubts else f": {overview.store_failing}"
+        found.append(f"This is from memory{why}.")
     return found
 
 

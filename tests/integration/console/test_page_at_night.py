@@ -54,6 +54,8 @@ async def test_while_the_store_cannot_be_read_every_view_of_memory_is_shown_and_
 
     assert reply.status == 200, reply.text
     assert f"This is from memory: {why}." in words_of(reply)
+    desk.operations.seen = replace(desk.operations.seen, not_ready=(why,))
+    assert (f"Nothing is granted now: {why}. This is from memory." in words_of(await desk.get(view))) == (view != "/")
     assert ("Nothing is granted now: the store is gone." in words_of(reply)) == (view != "/"), "there it comes first"
     assert 'hx-sse:connect="/v1/events"' in reply.text, "it becomes live by itself"
     if view in {"/", "/groups/acme/mills", "/nodes/acme/beta"}:
