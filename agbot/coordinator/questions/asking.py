@@ -63,7 +63,7 @@ class Asking:
         self._waiting = waiting
         self._unasked = unasked
         self._feed = feed
-        self._granting = Granting(situation, waiting)
+        self._granting = Granting(situation)
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.permission.Permission`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from agbot.coordinator import decision_record
 from agbot.coordinator.permission import Granted
 from agbot.coordinator.questions.exempting import Exempting
-from agbot.coordinator.review.waiters import Waiting
 from agbot.coordinator.situation import Situation
 from agbot.rules.decide import Grant
 from agbot.rules.rule import Case
@@ -15,9 +14,8 @@ from agbot.transitions import grants
 class Granting:
     """Commits grants."""
 
-    def __init__(self, situation: Situation, waiting: Waiting) -> None:
+    def __init__(self, situation: Situation) -> None:
         self._situation = situation
-        self._waiting = waiting
         self._exempting = Exempting(situation)
 
     async def commit(self, case: Case, decision: Grant) -> Granted | None:
@@ -32,7 +30,6 @@ class Granting:
         if decision.exempt is not None:
             await self._exempting.record(case, decision.exempt)
             return Granted(token=None, exempt=decision.exempt)
-        self._waiting.leaves(case.ask)
         if decision.repeated:
             change = grants.repeat(case)
         else:

@@ -105,18 +105,16 @@ class Waiting:
         if noted is not None:
             noted.facts = facts
 
-    def leaves(self, ask: Ask) -> None:
-        """Drop what is not written yet about this waiter: its question is about to be granted."""
-        self._unwritten.pop(waiter_key(ask), None)
-
     def unwritten(self) -> list[Key]:
-        """Return the waiters of which something is not in the store yet."""
-        return list(self._unwritten)
+        """Return the waiters of which something is to be written."""
+        # Of one whose grant is on its way to the store, nothing is written: it leaves, or, if
+        # another gets the lease first, it waits on and is written then.
+        return [key for key in self._unwritten if key not in self._ledger.leaving]
 
     def complete(self, key: Key) -> None:
         """Build the facts of what is noted of this waiter: most of the work of writing it."""
         noted = self._unwritten.get(key)
-        if noted is not None:
+        if noted is not None and self._ledger.waiter(noted.ask) is not None:
             noted.complete()
 
     def changes(self, keys: Iterable[Key]) -> list[Change]:
@@ -124,7 +122,7 @@ class Waiting:
         changes: list[Change] = []
         for key in keys:
             noted = self._unwritten.get(key)
-            if noted is None:
+            if noted is None or key in self._ledger.leaving:
                 continue
             waiter = self._ledger.waiter(noted.ask)
             if waiter is None:  # it waits no longer

@@ -88,14 +88,6 @@ def test_the_facts_of_a_refusal_are_built_once(waiting: Waiting) -> None:
     assert built == ["facts"]
 
 
-def test_a_waiter_that_gets_its_grant_is_not_written(waiting: Waiting) -> None:
-    waiting.note(ASK, HELD, NOW)
-    waiting.complete(KEY)
-    waiting.leaves(ASK)
-    waiting.complete(KEY)
-    assert waiting.changes([KEY]) == []
-
-
 def first_questions(waiting: Waiting, number: int) -> None:
     for index in range(number):
         waiting.note(Ask(group=GROUP, claim=claim(NodeId(f"o1/n{index}"))), HELD, NOW)
