@@ -20,7 +20,7 @@ from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import Writes
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
-from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 SECOND_LOOK = 10.0
@@ -404,4 +404,20 @@ async def test_who_has_begun_another_upgrade_than_the_one_it_was_granted_holds_t
     tenure = hub.lease(GROUP).tenure
     assert tenure is not None
     assert (tenure.claim.holder, tenure.claim.subject) == (f"{ORG}/n1", f"{ORG}/up2")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_upgrade_that_ends_while_its_policy_is_read_takes_no_lease() -> None:
+    hub = await quiet()
+    await asyncio.sleep(IDLE_CYCLE)
+    slow = Fault(kind=FaultKind.LATENCY, seconds=8, path=f"/managementpolicies/{NMP}$", caller=f"IBM/{AGBOT}")
+    hub.exchange.faults.add(slow)
+    hub.report("n1", "downloaded")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.report("n1", "successful")
+    await asyncio.sleep(4 * CYCLE)
+
+    assert hub.lease(GROUP).token == 0
+    assert hub.events("lease.observed") == []
     await hub.stop()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from agbot.fleet.changes import Read, What
+from agbot.fleet.reads import Why
+from agbot.rules.ids import node_id
+from agbot.sim.agbot_rows import ServiceRow
+from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
-from tests.membership.living import GROUP, IDLE_CYCLE, Living, living
+from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, Living, living
 from tests.observed.upgrading import AFTER, BRISK, deploy, members, serve, unasked
-from tests.support.hub import AGBOT, ORG
+from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 FEED = ("POST", "/orgs/{org}/changes")
@@ -66,3 +71,25 @@ async def test_what_cannot_be_read_is_tried_again_and_then_seen() -> None:
 
         await asyncio.sleep(IDLE_CYCLE)
         assert hub.holder(GROUP) is not None
+
+
+@in_virtual_time
+async def test_the_proof_of_a_row_that_has_gone_is_read_again_if_it_could_not_be_read() -> None:
+    hub = Hub(shows_rows=True)
+    hub.group(GROUP, "n1", "n2")
+    seed.deployment_policy(hub.exchange, ORG, "dp", service="svc", versions=["1.1.0"])
+    await hub.start()
+    hub.rows.services.append(ServiceRow(org=ORG, group=GROUP, policy=f"{ORG}/dp", node=f"{ORG}/n1"))
+    await asyncio.sleep(2 * IDLE_CYCLE)
+    assert hub.lease(GROUP).holder == f"{ORG}/n1"
+    agreements = "/nodes/n1/agreements"
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=agreements, times=1))
+    hub.rows.services.clear()
+    hub.reads.clear()
+
+    await asyncio.sleep(3 * CYCLE)
+
+    read = Read(what=What.AGREEMENTS, id=node_id(ORG, "n1"))
+    assert hub.reads.count((read, Why.LISTED)) == 2, "one that failed, and one that did not"
+    assert hub.lease(GROUP).holder == f"{ORG}/n1"
+    await hub.stop()

@@ -16,6 +16,7 @@ from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.taking import Taking
 from agbot.events import agreementbot
+from agbot.exchange.errors import Unreadable
 from agbot.fleet import occasions
 from agbot.fleet.reads import Wanted
 from agbot.rules import rows
@@ -44,6 +45,7 @@ class ListedUpgrades:
             return []
         groups = [group for group in situation.rows.states if only in {None, group} and self._is_ours(group)]
         states = [state for group in groups for state in situation.rows.of(group)]
+        await self._read_ended(only)
         await self._reader.refresh(self._of_rows(states))
         policies = [wanted for state in states for wanted in occasions.policy_of_row(state.row, situation.picture)]
         await self._reader.make_current(policies)
@@ -58,14 +60,21 @@ class ListedUpgrades:
         """Whether the group exists as far as is known. A row may outlive it."""
         return self._situation.picture.why_missing(group) is None
 
+    async def _read_ended(self, only: GroupId | None) -> None:
+        """Read the proofs that the upgrades of rows that have gone are over."""
+        rows, ledger = self._situation.rows, self._situation.ledger
+        rows.gone = {row for row in rows.gone if ledger.lease(row.group).holder == row.node}
+        ended = {row: occasions.of_ended_row(row) for row in rows.gone if only in {None, row.group}}
+        failures = await self._reader.refresh(wanted for each in ended.values() for wanted in each)
+        # what the Exchange could not show is read again by the next cycle
+        failed = {read for read, error in failures.items() if not isinstance(error, Unreadable)}
+        rows.gone -= {row for row, proof in ended.items() if failed.isdisjoint(wanted.read for wanted in proof)}
+
     def _of_rows(self, states: Iterable[RowState]) -> list[Wanted]:
-        """Return the reads: the proofs of rows that have just gone, and the nodes of the others."""
-        situation = self._situation
-        gone, situation.rows.gone = situation.rows.gone, set()
-        of_holders = [row for row in gone if situation.ledger.lease(row.group).holder == row.node]
-        found = [wanted for row in of_holders for wanted in occasions.of_ended_row(row)]
+        """Return the reads of the nodes of rows."""
+        found: list[Wanted] = []
         for state in states:
-            is_new = state.standing is Standing.UNDER_WAY and state.row not in situation.rows.claims
+            is_new = state.standing is Standing.UNDER_WAY and state.row not in self._situation.rows.claims
             found += occasions.of_row(state, is_new=is_new)
         return found
 
@@ -80,7 +89,8 @@ class ListedUpgrades:
         if after.standing is Standing.UNDER_WAY and isinstance(facts.member, Member) and not after.has_ended_here:
             return await self._taking.take(begun.listed(after, claim, facts.member, facts.policy, now))
         if after.standing is Standing.STUCK and situation.rows.source is Source.LISTED and row not in self._reported:
-            await self._report_stuck(after)
+            # to its end, as a question may stop waiting: a write that fails is tried again
+            await situation.ledger.finish(self._report_stuck(after))
             return [f"the agbot's row of {row.node} for {claim.subject} is stuck"]
         return []
 

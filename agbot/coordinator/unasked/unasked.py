@@ -25,7 +25,7 @@ from agbot.fleet.reads import Wanted, Why
 from agbot.rules import unasked
 from agbot.rules.deferral import claim_of
 from agbot.rules.facts import Ask
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Claim, Kind
 from agbot.rules.reasons import Cause
 from agbot.single_flight import SharedRead
@@ -91,27 +91,38 @@ class Unasked:
 
     async def reported(self, group: GroupId) -> list[str]:
         """Take leases for unasked agent upgrades that members report; return what was done."""
-        situation, now = self._situation, self._situation.now()
+        situation = self._situation
         if situation.doubts():
             return []
         done: list[str] = []
-        for node, member in situation.picture.read_members(group).items():
-            lease, limits = situation.ledger.lease(group), situation.limits_of(group)
-            subject = unasked.past_the_gate(member, lease, limits, now)
-            if subject is None or node in situation.ledger.deferrals.get(group, {}):
+        for node in tuple(situation.picture.read_members(group)):
+            claim = self._past_the_gate(group, node)
+            if claim is None:
                 continue
-            if situation.picture.may_have_left(node):
-                # nothing is granted here until the second read shows whose upgrade this is
-                continue
-            claim = Claim(holder=node, kind=Kind.AGENT, subject=subject)
             policy = policy_read(claim.kind, claim.subject)
             # a brake stops one revision, so that has to be known
             await self._reader.make_current([Wanted(read=policy, why=Why.TAKEOVER)])
+            member = situation.picture.read_members(group).get(node)
+            if member is None or self._past_the_gate(group, node) != claim:
+                continue  # it has ended, or left, while the policy was read
             known = situation.picture.policies.get(claim.kind, claim.subject)
             done += await self.taking.take(begun.reported(group, claim, member, known, situation.now()))
         for claim in self._agents_unasked(group):
             await self.contacts.bypassed(group, claim)
         return done
+
+    def _past_the_gate(self, group: GroupId, node: NodeId) -> Claim | None:
+        """Return the unasked agent upgrade that a member reports; None if it reports none."""
+        situation = self._situation
+        member = situation.picture.read_members(group).get(node)
+        if member is None or node in situation.ledger.deferrals.get(group, {}):
+            return None
+        if situation.picture.may_have_left(node):
+            # nothing is granted here until the second read shows whose upgrade this is
+            return None
+        lease, limits = situation.ledger.lease(group), situation.limits_of(group)
+        subject = unasked.past_the_gate(member, lease, limits, situation.now())
+        return None if subject is None else Claim(holder=node, kind=Kind.AGENT, subject=subject)
 
     def _agents_unasked(self, group: GroupId) -> list[Claim]:
         """Return the unasked agent upgrades in a group: of the holder, and of members beside it."""
