@@ -9,41 +9,17 @@ import pytest
 from agbot.coordinator.permission import Granted
 from agbot.rules import ids
 from agbot.rules.ids import group_id
-from agbot.rules.lease import Lease
 from agbot.rules.records import Hold
 from agbot.rules.seen_time import ClockMark
-from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Writes
+from agbot.store.contract import StoreUnavailableError
 from tests.clocks.blindness import held, upgrading
 from tests.support.clocks import NOON
-from tests.support.faulty_store import Failure, FaultyStore
+from tests.support.faulty_store import Failure, Slow
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 HOUR = 3600.0
 HOLD = Hold(scope=ORG, since=NOON, by="eva", why="the trade fair")
-
-
-class Slow(FaultyStore):
-    """Takes ten seconds for what belongs to one event, and thirty for the lease of one group."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slow_event = ""
-        self.slow_group = ""
-
-    async def write(self, writes: Writes) -> None:
-        if self.slow_event in [entry.event for entry in writes.entries]:
-            await asyncio.sleep(10)
-        await super().write(writes)
-
-    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
-        if new.group == self.slow_group:
-            await asyncio.sleep(30)
-        return await super().swap(expected, new, writes)
-
-    async def settle(self, entry: Entry) -> None:
-        await asyncio.sleep(10 if self.slow_event == entry.event else 0)
-        await super().settle(entry)
 
 
 async def gives_up(task: asyncio.Task[None]) -> None:

@@ -7,8 +7,10 @@ import asyncio
 from agbot.coordinator.permission import Granted
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Why
-from agbot.rules.ids import node_id
+from agbot.rules.ids import group_id, node_id
+from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
+from tests.support.faulty_store import Failure, Slow
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -72,4 +74,32 @@ async def test_a_node_that_joined_in_its_upgrade_is_deferred_although_a_read_bes
 
     assert not reads.trips_at
     assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_stuck_row_is_journalled_although_the_question_that_found_it_was_given_up_and_its_write_failed() -> (
+    None
+):
+    store = Slow()
+    hub = Hub(store=store, shows_rows=True)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.rows.services.append(ServiceRow(org=ORG, group="g1", policy=f"{ORG}/no-such-policy", node=f"{ORG}/n1"))
+    await hub.live("n1", "n2", seconds=184)
+    await hub._cancel()  # noqa: SLF001 - no cycle finds it first
+    await asyncio.sleep(10)
+    listed = hub.coordinator._unasked._listed  # noqa: SLF001 - the part of a question that reads the lists
+    store.slow_event = "agbot.stuck"
+    asking = asyncio.create_task(listed.follow(group_id(ORG, "g1")))
+    await asyncio.sleep(1)
+    asking.cancel()
+    store.fail_next(Failure.BEFORE_COMMIT)
+    await asyncio.sleep(20)
+    assert hub.events("agbot.stuck") == []
+
+    await hub.coordinator.cycle()
+    await hub.coordinator.cycle()
+
+    assert [entry.node for entry in hub.events("agbot.stuck")] == [f"{ORG}/n1"]
     await hub.stop()

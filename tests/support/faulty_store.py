@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.store.contract import Generation, StoreUnavailableError, Writes
+from agbot.rules.lease import Lease
+from agbot.store.contract import NOTHING, Entry, Generation, Lost, StoreUnavailableError, Writes
 from agbot.store.memory import Content, MemoryStore
 
 _T = TypeVar("_T")
@@ -69,3 +71,26 @@ class Refusing(FaultyStore):
             self.event = ""
             self.fail_next(Failure.BEFORE_COMMIT)
         await super().write(writes)
+
+
+class Slow(FaultyStore):
+    """Takes ten seconds for what belongs to one event, and thirty for the lease of one group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_event = ""
+        self.slow_group = ""
+
+    async def write(self, writes: Writes) -> None:
+        if self.slow_event in [entry.event for entry in writes.entries]:
+            await asyncio.sleep(10)
+        await super().write(writes)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        if new.group == self.slow_group:
+            await asyncio.sleep(30)
+        return await super().swap(expected, new, writes)
+
+    async def settle(self, entry: Entry) -> None:
+        await asyncio.sleep(10 if self.slow_event == entry.event else 0)
+        await super().settle(entry)
