@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agbot.coordinator.listings import AwaitedApproval, Orders, WindowView
@@ -10,7 +10,7 @@ from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
-from agbot.rules.records import Approval, Waiter
+from agbot.rules.records import Waiter
 from agbot.rules.seen_time import Now
 from agbot.rules.window import Window, is_open, next_opening
 
@@ -37,9 +37,9 @@ def _awaited(situation: Situation) -> list[AwaitedApproval]:
     Every view of what needs a person asks for it, also while all groups wait.
     """
     found: dict[tuple[Kind, PolicyId], dict[GroupId, None]] = {}
-    given: dict[tuple[Kind, PolicyId], list[Approval]] = {}
+    given: dict[tuple[Kind, PolicyId], dict[str, datetime]] = {}
     for approval in situation.ledger.approvals.values():
-        given.setdefault((approval.kind, approval.subject), []).append(approval)
+        given.setdefault((approval.kind, approval.subject), {})[approval.scope] = approval.since
     waiters, now = situation.ledger.waiters, situation.now()
     for group in situation.ledger.tally.waited_in:
         for waiter in waiters[group].values():
@@ -53,10 +53,15 @@ def _awaited(situation: Situation) -> list[AwaitedApproval]:
     ]
 
 
-def _is_approved_since(waiter: Waiter, given: Iterable[Approval], now: Now) -> bool:
-    """Whether one of these approves it since it last asked, which it does once a minute."""
-    scopes, asked_at = {"*", org_of(waiter.ask.group), waiter.ask.group}, now.shown(waiter.asked_at)
-    return any(each.scope in scopes and each.since >= asked_at for each in given)
+def _is_approved_since(waiter: Waiter, given: Mapping[str, datetime], now: Now) -> bool:
+    """Whether its upgrade was approved since it last asked, which it does once a minute.
+
+    `given` are the approvals of that upgrade by scope: as many as there are groups, and asked by as
+    many waiters.
+    """
+    group = waiter.ask.group
+    moments = [given[scope] for scope in ("*", org_of(group), group) if scope in given]
+    return bool(moments) and max(moments) >= now.shown(waiter.asked_at)
 
 
 def _windows(situation: Situation, now: datetime) -> list[WindowView]:
