@@ -189,6 +189,8 @@ class Coordinator(Showing, Actions):
                 await self._shadow.follow()
             with self._situation.troubles.guard("scopes"):
                 await self._unmatched.look()
+            with self._situation.troubles.guard("failed members"):
+                await self._failures.look()
         except Exception as error:
             self._cycle_failing = f"the last cycle failed: {type(error).__name__}: {error}"[:300]
             raise

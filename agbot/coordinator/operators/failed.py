@@ -6,11 +6,12 @@ which it failed stays as it is: its agent does not begin the same revision again
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from agbot.coordinator.contract import FailedView, Overview
+from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.operators.views import NAMED
 from agbot.coordinator.situation import Situation
 from agbot.rules.facts import Member, Policy, Sight
@@ -20,8 +21,8 @@ from agbot.rules.statuses import Phase, Status
 from agbot.rules.words import clock
 
 _MANY: Final = 500
-_SHOWN_AGAIN_SECONDS: Final = 5.0
-"""How old the list may be where there are many: to look for 20,000 delays questions by 0.15 s."""
+_LOOKED_EVERY_SECONDS: Final = 5.0
+"""How often so many are looked for: 20,000 take 0.15 s of processor."""
 
 
 def _of_member(member: Member, situation: Situation) -> Iterator[tuple[PolicyId, Status]]:
@@ -43,43 +44,52 @@ def in_words(member: Member, situation: Situation) -> str:
 
 
 class Failures:
-    """Keeps for some seconds which members have failed: every view and each probe needs it.
+    """Finds which members have failed: every view and each probe shows it.
 
-    A release that fails everywhere has failed on one member of each group.
+    A release that fails everywhere has failed on one member of each group. So many are looked for
+    beside the questions, in the cycle, and what it has found last is shown.
     """
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         self._looked_seconds = float("-inf")
-        self._members: list[NodeId] = []
-        self._by_policy: list[FailedView] = []
+        self._found: dict[str, Any] = {}
+        """The fields of an overview."""
 
     def shown(self, seen: Overview) -> Overview:
         """Add them to an overview."""
-        situation, now = self._situation, self._situation.clock.monotonic_seconds()
-        is_old = now - self._looked_seconds > _SHOWN_AGAIN_SECONDS
-        if is_old or len(situation.picture.with_failures()) < _MANY:
-            found = _members(situation)
-            self._members = sorted({node for nodes in found.values() for node in nodes})
-            self._by_policy = [
-                FailedView(subject=policy, members=len(nodes), named=nodes[:NAMED]) for policy, nodes in found.items()
-            ]
-            self._looked_seconds = now
-        named, by_policy = self._members[:NAMED], self._by_policy
-        return replace(seen, failed=len(self._members), failed_named=named, failed_by_policy=by_policy)
+        nodes = self._situation.picture.with_failures()
+        if len(nodes) < _MANY:
+            found: dict[PolicyId, list[NodeId]] = {}
+            for node in sorted(nodes):
+                self._add(found, node)
+            self._found = _in_overview(found)
+        return replace(seen, **self._found)
+
+    async def look(self) -> None:
+        """Look for them again where there are many, if the last look is old; for each cycle."""
+        nodes, now = self._situation.picture.with_failures(), self._situation.clock.monotonic_seconds()
+        if len(nodes) < _MANY or now - self._looked_seconds < _LOOKED_EVERY_SECONDS:
+            return
+        found, slices = dict[PolicyId, list[NodeId]](), Slices()
+        for node in sorted(nodes):
+            self._add(found, node)
+            await slices.end()
+        self._found, self._looked_seconds = _in_overview(found), now
+
+    def _add(self, found: dict[PolicyId, list[NodeId]], node: NodeId) -> None:
+        """Add a member's failed upgrades that no brake stops and for which it does not ask."""
+        member = self._situation.picture.member(node)
+        if isinstance(member, Member):
+            for policy, _ in _of_member(member, self._situation):
+                if not _is_taken_up(member, policy, self._situation):
+                    found.setdefault(policy, []).append(node)
 
 
-def _members(situation: Situation) -> dict[PolicyId, list[NodeId]]:
-    """Return the members whose upgrade has failed, which no brake stops and which do not ask."""
-    found: dict[PolicyId, list[NodeId]] = {}
-    for node in sorted(situation.picture.with_failures()):
-        member = situation.picture.member(node)
-        if not isinstance(member, Member):
-            continue
-        for policy, _ in _of_member(member, situation):
-            if not _is_taken_up(member, policy, situation):
-                found.setdefault(policy, []).append(node)
-    return found
+def _in_overview(found: Mapping[PolicyId, Sequence[NodeId]]) -> dict[str, Any]:
+    members = sorted({node for nodes in found.values() for node in nodes})
+    by_policy = [FailedView(subject=policy, members=len(nodes), named=nodes[:NAMED]) for policy, nodes in found.items()]
+    return {"failed": len(members), "failed_named": members[:NAMED], "failed_by_policy": by_policy}
 
 
 def _is_taken_up(member: Member, policy: PolicyId, situation: Situation) -> bool:
