@@ -117,6 +117,9 @@ class End:
     """The holder was offline when it got the lease."""
     is_stopped: bool = False
     """A crash after this end has set the brake: once, since who lifts that brake has seen it."""
+    after_success: bool = False
+    """This member had nothing to do, and the end before was the success of another one with the
+    same release."""
 
     @property
     def since(self) -> SeenTime:
@@ -234,6 +237,7 @@ def release(lease: Lease, cause: Cause, now: Now, detail: str = "") -> Lease:
         IllegalTransitionError: the lease is free already.
     """
     tenure = occupied(lease)
+    revision = tenure.progress.revision
     end = End(
         claim=tenure.claim,
         token=lease.token,
@@ -241,12 +245,20 @@ def release(lease: Lease, cause: Cause, now: Now, detail: str = "") -> Lease:
         at=now.wall,
         seen_at=now.seen,
         detail=detail,
-        revision=tenure.progress.revision,
+        revision=revision,
         service=tenure.progress.service,
         top_version=tenure.progress.versions.software if tenure.claim.kind is Kind.SERVICE else "",
         was_offline=tenure.progress.was_offline,
+        after_success=cause is Cause.NOTHING_TO_DO and _has_succeeded(lease.last_end, tenure.claim, revision),
     )
     return replace(lease, state=State.FREE, tenure=None, last_end=end)
+
+
+def _has_succeeded(end: End | None, claim: Claim, revision: str) -> bool:
+    """Return whether this end was a success of the release that a claim is for."""
+    if end is None or (end.claim.kind, end.claim.subject, end.revision) != (claim.kind, claim.subject, revision):
+        return False
+    return end.cause is Cause.SUCCEEDED or end.after_success
 
 
 def occupied(lease: Lease) -> Tenure:

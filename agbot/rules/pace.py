@@ -5,8 +5,8 @@ The first groups that ask are the canaries; they are not named, so none of them 
 by not asking. A canary has finished when its last upgrade has succeeded, no brake is set, and no
 member holds the lease for the release, waits for it, or is being observed in its rest. When enough
 canaries have finished, all other groups may begin. A canary whose upgrade ended in a way that
-proves nothing (taken back, reset, forced, its node or policy gone) loses its place to another
-group.
+proves nothing (taken back, reset, forced, nothing to do, its node or policy gone) loses its place
+to another group. That a member has nothing to do takes nothing from the success of the one before.
 """
 
 from __future__ import annotations

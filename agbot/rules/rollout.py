@@ -94,7 +94,7 @@ def _proves_nothing(lease: Lease, subject: Subject) -> bool:
     tenure, end = lease.tenure, lease.last_end
     # an end before the present tenure was of another member, and this one is still to prove it
     is_busy = tenure is not None and _subject(tenure.claim) == subject
-    return end is not None and not is_busy and end.cause is not Cause.SUCCEEDED
+    return end is not None and not is_busy and end.cause is not Cause.SUCCEEDED and not end.after_success
 
 
 def _why_unfinished(group: Started, subject: Subject, now: Now) -> str | None:

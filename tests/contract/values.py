@@ -142,6 +142,7 @@ ends = st.none() | drawn(
     version=texts,
     was_offline=st.booleans(),
     is_stopped=st.booleans(),
+    after_success=st.booleans(),
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(

@@ -193,7 +193,7 @@ class ControlJudge:
 def _has_succeeded(lease: Lease, mine: Tenure) -> bool:
     """Whether the last upgrade of that group was this one, with success."""
     end = lease.last_end
-    if end is None or end.cause is not Cause.SUCCEEDED:
+    if end is None or not (end.cause is Cause.SUCCEEDED or end.after_success):
         return False
     done, wanted = end.claim, mine.claim
     return (done.kind, done.subject, end.revision) == (wanted.kind, wanted.subject, mine.progress.revision)
