@@ -154,7 +154,6 @@ class ChangeFeed:
         self._settled_id = max(self._last_id - _START_IDS, 0)
         self._whole_at, self._unsettled_rows = -inf, 0
         self._given_out.clear()
-        self._given_out.append((self._clock.monotonic_seconds(), self._last_id))
         self._long_tail_id = 0
         self._seen.clear()
         self._pending.clear()

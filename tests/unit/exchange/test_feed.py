@@ -37,6 +37,7 @@ class Follower:
 
     def __init__(self, *answers: Reply | ExchangeError, identity: str = "IBM/us", max_records: int = 1000) -> None:
         self.clock = HandClock()
+        self.clock.advance(86_400)  # the machine has run for a day
         self.transport = ScriptedTransport(*answers)
         client = ExchangeClient(self.transport, Credentials(identity=identity, secret="x"), self.clock)
         self.feed = ChangeFeed(client, self.clock, max_records=max_records)
@@ -339,6 +340,14 @@ async def test_a_full_page_of_older_rows_does_not_move_the_feed_backwards_but_ma
     assert follower.feed.last_id == 101
     assert [(body["changeId"], body["maxRecords"]) for body in follower.asked()[2:]] == [(100, 1), (100, 2)]
     assert [each.change_ids for each in result.changes] == [(77,), (101,)]
+
+
+async def test_a_full_page_of_the_asked_row_alone_makes_the_page_larger() -> None:
+    follower = await started(max_records=1)
+
+    await follower.poll(page(1, change(1), hit_max=True), page(100))
+
+    assert [body["maxRecords"] for body in follower.asked()[1:]] == [1, 2]
 
 
 async def test_a_feed_that_cannot_get_past_full_pages_begins_again() -> None:
