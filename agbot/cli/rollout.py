@@ -90,6 +90,8 @@ def _write_list(out: Console, found: RolloutList) -> None:
     screen.lack(out, found.lack)
     for each in found.rollouts:
         _write_line(out, each, found.at)
+    if found.total > len(found.rollouts):
+        screen.say(out, f"{len(found.rollouts)} of {found.total} rollouts are shown: name one", indent=2)
     if not found.rollouts:
         out.print("no upgrade has been asked for yet")
 

@@ -61,9 +61,6 @@ async def _hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
 
 async def _resume(request: web.Request, wanted: ResumeBody) -> Done | NotDone:
     """End the hold of a scope, or lift the brakes on a subject in it, or end its rests."""
-    if wanted.subject is not None and (wanted.rest or wanted.scope == STORE_SCOPE):
-        other = "rest" if wanted.rest else f"the scope {STORE_SCOPE}"
-        raise bad_input(request, f"subject and {other} exclude each other", "send one request for each")
     return await parts.of(request).operations.resume(
         f"{REST_SCOPE}{wanted.scope}" if wanted.rest else wanted.scope,
         subject=PolicyId(wanted.subject) if wanted.subject is not None else None,
@@ -236,6 +233,10 @@ def checked(request: web.Request, body: Body) -> Body:
             raise bad_input(request, problem, next_step)
     if isinstance(body, ReleaseBody) and body.token is not None and body.token < 1:
         raise bad_input(request, "a token is 1 or more", "take it from /v1/leases, or leave it out")
+    # here, so that the page refuses it before it describes one of the two and asks for the token
+    if isinstance(body, ResumeBody) and body.subject is not None and (body.rest or body.scope == STORE_SCOPE):
+        other = "rest" if body.rest else f"the scope {STORE_SCOPE}"
+        raise bad_input(request, f"subject and {other} exclude each other", "send one request for each")
     values: dict[str, Any] = {name: text.strip() for name, text in texts.items()}
     until: datetime | None = getattr(body, "until", None)
     if until is not None and until.tzinfo is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -132,13 +132,11 @@ def moment(request: web.Request, name: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise bad_input(
-            request, f'{name}="{text}" is not a time with a zone', "use a form such as 2026-01-31T18:00:00Z"
-        )
-    return found
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter beside the first and the last year, where UTC has no such time
+        pass
+    raise bad_input(request, f'{name}="{text}" is not a time with a zone', "use a form such as 2026-01-31T18:00:00Z")
 
 
 async def content_of(request: web.Request) -> bytes:

@@ -69,10 +69,10 @@ class RolloutList(msgspec.Struct, kw_only=True):
 
     at: datetime
     rollouts: Sequence[RolloutLine]
-    total: int
-    """How many there are; the first ones are listed."""
     lack: str
     """What is missing of the past, and why; else empty."""
+    total: int = 0
+    """How many there are; the first ones are listed."""
 
 
 class PointView(msgspec.Struct, kw_only=True):

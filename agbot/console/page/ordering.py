@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -52,8 +53,9 @@ async def carry_out(request: web.Request) -> web.Response:
     access.require_own_page(request)
     if request.content_type != _FORM:
         raise bad_input(request, f"{request.content_type} is not a form", "send the form of the page; programs use /v1")
-    await content_of(request)
-    fields = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    # Not as aiohttp reads forms: what is no UTF-8, or says to be something else, is an error there.
+    # Such a form is none of the page's, and whatever is read of it is checked as any other.
+    fields = dict(parse_qsl((await content_of(request)).decode("utf-8", "replace")))
     token, given = fields.pop("operator_token", "").strip(), _trimmed(fields)
     try:
         access.require_token(request, token, was_shown=bool(token), next_step=_TYPE_IT)

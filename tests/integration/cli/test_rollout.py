@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from urllib.request import urlopen
@@ -12,7 +13,7 @@ import pytest
 
 from agbot.cli.failure import Exit
 from agbot.coordinator.listings import GroupProgress, MemberProgress, WaitingMember
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Brake
@@ -128,6 +129,14 @@ def test_without_a_policy_every_rollout_is_listed(under_way: Shell) -> None:
     assert lines[0].startswith("acme/agent-2.32  agent upgrade, last event 0 s ago")
     assert lines[1] == "  done      1 of 4 groups (25 %), 1 of 4 members"
     assert json.loads(under_way.run("rollout", "--json").stdout)["rollouts"][0]["running"] == 1
+
+
+def test_a_list_of_rollouts_that_is_cut_says_so(shell: Shell) -> None:
+    shell.operations.entries = [
+        replace(ENTRY, id=number, token=number, subject=PolicyId(f"acme/p{number}")) for number in range(1, 71)
+    ]
+
+    assert "50 of 71 rollouts are shown: name one" in shell.run("rollout").stdout
 
 
 def test_an_option_that_is_about_one_rollout_needs_its_policy(under_way: Shell) -> None:

@@ -23,6 +23,32 @@ async def test_a_resume_of_two_things_at_once_is_refused(desk: Desk) -> None:
     assert desk.operations.emitted == []
 
 
+async def test_the_page_refuses_it_before_it_describes_one_of_them(desk: Desk) -> None:
+    shown = await desk.get(f"/act/resume?scope=acme&subject={NMP}&rest=on&reason=x&step=confirm")
+
+    assert (shown.status, "ubject and rest exclude each other" in shown.text) == (400, True)
+    assert "operator_token" not in shown.text
+
+
+@pytest.mark.parametrize("content", [b"scope=*&reason=\xff\xfe", b"\xff=\xfe", b"scope=%ff&reason=x", b"&&=", b""])
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=none-such", "; charset=utf-16"])
+async def test_a_form_in_no_charset_that_there_is_is_refused_like_any_without_a_token(
+    desk: Desk, content: bytes, charset: str
+) -> None:
+    headers = {"Origin": desk.url, "Content-Type": f"application/x-www-form-urlencoded{charset}"}
+
+    reply = await desk.ask("POST", "/act/hold", data=content, headers=headers)
+
+    assert reply.status in {400, 401}, reply.text
+    assert desk.operations.emitted == []
+
+
+@pytest.mark.parametrize("path", ["/v1/history", "/v1/journal"])
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-12:00"])
+async def test_a_time_of_a_query_that_is_none_in_utc_is_refused(desk: Desk, path: str, since: str) -> None:
+    refused(await desk.get(f"{path}?since={since}"), 400, "is not a time with a zone")
+
+
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
 async def test_a_time_that_is_none_in_utc_is_refused(desk: Desk, at: str) -> None:
     reply = await desk.post("/v1/holds", {"scope": "acme", "reason": "x", "until": at})
