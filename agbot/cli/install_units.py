@@ -73,7 +73,7 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
             if not force:
                 return "kept"
             if keep_old:
-                target.replace(target.with_name(f"{target.name}.old"))
+                _keep(target, target.with_name(f"{target.name}.old"))
             outcome = "replaced"
         _replace(target, content)
     except OSError as error:
@@ -84,6 +84,15 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
             next_step="run it as root, or use --prefix with a folder of your own",
         ) from error
     return outcome
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Give a file a second name, which is the old one once its own name has the new content.
+
+    Renamed, it would be missing until then, and for good if the new content cannot be written.
+    """
+    old.unlink(missing_ok=True)
+    os.link(target, old, follow_symlinks=False)
 
 
 def _replace(target: Path, content: bytes) -> None:
