@@ -58,7 +58,7 @@ def _place(config: Path | None, url: str | None, schema: str | None, agbot_schem
     """Read the settings only for what no option states."""
     from agbot.guard.scripts import Schemas
 
-    is_asked = (url is None or config is not None) and settings_file.find(config) is not None
+    is_asked = (config is not None or None in {url, schema, agbot_schema}) and settings_file.find(config) is not None
     loaded = settings_file.load(config) if is_asked else None
     store, guard = (loaded.settings.store, loaded.settings.guard) if loaded else (StoreSettings(), GuardSettings())
     try:
@@ -66,6 +66,7 @@ def _place(config: Path | None, url: str | None, schema: str | None, agbot_schem
     except ValueError as error:
         tried = "reading the names of the schemas"
         raise Failure(Exit.BAD_INPUT, tried=tried, problem=str(error), next_step="correct the name") from error
+    # it is for the database of the settings, and goes to no other
     password = loaded.secrets.store_password if loaded is not None and url is None else None
     return _Place(url=url or store.url, schemas=schemas, password=password)
 

@@ -223,6 +223,17 @@ def test_an_edited_file_is_kept_unless_forced_and_then_kept_beside(tmp_path: Pat
     assert sorted(path.name for path in sample.parent.iterdir()) == ["agbot.toml", "agbot.toml.old"]
 
 
+def test_a_file_that_cannot_be_replaced_stays_where_it_is(tmp_path: Path) -> None:
+    """A unit that is missing is not started again."""
+    run("install-units", "--prefix", str(tmp_path))
+    unit = tmp_path / "etc/systemd/system/agbot.service"
+    unit.write_text("edited", encoding="utf-8")
+    unit.with_name(".agbot.service.draft").mkdir()
+
+    assert run("install-units", "--prefix", str(tmp_path), "--force").exit_code == Exit.BAD_FILE
+    assert unit.read_text(encoding="utf-8") == "edited"
+
+
 def test_nothing_is_written_where_a_link_beside_a_file_leads(tmp_path: Path) -> None:
     """Root types it, and the folder of the settings may be the service's own."""
     victim, folder = tmp_path / "victim", tmp_path / "etc/agbot"
@@ -244,6 +255,35 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     assert result.exit_code == Exit.BAD_FILE
     assert "cannot be written" in result.stderr
     assert "--prefix" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "schemas"),
+    [
+        ((), ("ours", "theirs")),
+        (("--schema", "a"), ("a", "theirs")),
+        (("--schema", "a", "--agbot-schema", "b"), ("a", "b")),
+    ],
+    ids=["none", "one", "both"],
+)
+def test_a_schema_that_is_not_named_is_that_of_the_settings_also_in_a_database_that_is(
+    more: tuple[str, ...], schemas: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another schema has no leases, and a guard in it lets every upgrade wait."""
+    file, token = tmp_path / "agbot.toml", tmp_path / "token"
+    token.write_text("hush7hush\n", encoding="utf-8")
+    token.chmod(0o600)
+    file.write_text(
+        '[exchange]\nurl = "https://hub/v1"\nidentity = "IBM/c"\ntoken_file = "token"\n'
+        '[store]\nurl = "postgresql://c@db/agbot"\nschema = "ours"\n[guard]\nagbot_schema = "theirs"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(settings_file, "DEFAULT", file)
+
+    result = run("guard", "uninstall", "--dry-run", "--database", "postgresql://c@other/agbot", *more)
+
+    assert result.exit_code == 0, result.output
+    assert all(f"{name}." in result.stdout for name in schemas), result.stdout
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("store", "compact"), ("guard", "status")])
