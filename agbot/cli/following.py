@@ -31,21 +31,31 @@ def follow(client: Client, query: Mapping[str, Any], limit: int | None, *, as_js
     Raises:
         Failure: the first answer is an error; later ones are waited out.
     """
-    # The newest of all is where the looks begin: with a filter the last match may be months old,
-    # and each look would go through everything after it. It is read first, so that a match which
-    # comes between the two reads is in one of them.
-    newest, first = journal.page(client, {}, 1), journal.page(client, query, limit or SHOWN)
-    after = max((entry.id for entry, _ in (*newest, *first)), default=0)
+    newest, first = journal.newest_id(client), list(journal.newest_first(client, query, limit or SHOWN))
+    after = max((newest, *(entry.id for entry, _ in first)))
     try:
         _show(reversed(first), as_json=as_json)
         while True:
-            found = waited_out(partial(journal.page, client, {**query, "after": after}, journal.MOST))
+            newest, found = waited_out(partial(_look, client, {**query, "after": after}))
             _show(found, as_json=as_json)
-            after = max((after, *(entry.id for entry, _ in found)))
-            if len(found) < journal.MOST:
-                time.sleep(_LOOK_SECONDS)
+            if len(found) == journal.MOST:
+                after = found[-1][0].id
+                continue
+            # Not the last match: with a filter that may be months old, and each look would go
+            # through everything after it. It may be less than before: a backup has replaced the
+            # store, and what happens now has lower ids.
+            after = max((newest, *(entry.id for entry, _ in found)))
+            time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         return
+
+
+def _look(client: Client, query: Mapping[str, Any]) -> tuple[int, list[Read]]:
+    """Return the newest id of all, and the entries that match.
+
+    In this order: what is written between the two reads is found by this look or the next.
+    """
+    return journal.newest_id(client), journal.page(client, query, journal.MOST)
 
 
 def _show(found: Iterable[Read], *, as_json: bool) -> None:

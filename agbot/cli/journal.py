@@ -10,7 +10,7 @@ import click
 
 from agbot.cli import options, times
 from agbot.cli.client import Client
-from agbot.console.journal_api import HISTORY
+from agbot.console.journal_api import HISTORY, JOURNAL
 from agbot.coordinator.operators.history import HistoryView
 
 MOST: Final = 250
@@ -50,6 +50,12 @@ def page(client: Client, query: Mapping[str, Any], limit: int) -> list[Read]:
     return list(zip(client.decoded(content, HISTORY).entries, json.loads(content)["entries"], strict=True))
 
 
+def newest_id(client: Client) -> int:
+    """Return the id of the newest entry of any kind; 0 if there is none."""
+    found = client.read(JOURNAL, limit=1).entries
+    return found[0].id if found else 0
+
+
 def newest_first(client: Client, query: Mapping[str, Any], limit: int | None) -> Iterator[Read]:
     """Yield entries from the newest one back, all of them without a limit."""
     left, before = limit, dict[str, int]()
@@ -57,7 +63,8 @@ def newest_first(client: Client, query: Mapping[str, Any], limit: int | None) ->
         wanted = MOST if left is None else min(MOST, left)
         found = page(client, {**query, **before}, wanted)
         yield from found
-        if len(found) < wanted:
+        if len(found) < wanted:  # a page that is not full is the last one
             return
         left = None if left is None else left - len(found)
+        # by the id: entries that are written meanwhile would move every page that is counted
         before = {"before": found[-1][0].id}
