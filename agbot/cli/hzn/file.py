@@ -58,7 +58,8 @@ def read(text: str, environ: Mapping[str, str], source: str) -> GroupFile:
         Failure: it is not JSON, or not of this shape, or has variables that are not set; `source`
             names it.
     """
-    expanded, unset = _expanded(text, environ)
+    # first the comments: a price in one is no variable, and a variable begins no comment
+    expanded, unset = _expanded(_without_comments(text), environ)
     if unset:
         raise Failure(
             Exit.BAD_INPUT,
@@ -67,7 +68,7 @@ def read(text: str, environ: Mapping[str, str], source: str) -> GroupFile:
             next_step="export it, or write the value into the file; nothing has changed",
         )
     try:
-        written = msgspec.json.decode(_without_comments(expanded), type=_Written)
+        written = msgspec.json.decode(expanded, type=_Written)
     except msgspec.DecodeError as error:
         raise Failure(
             Exit.BAD_JSON,

@@ -77,7 +77,6 @@ async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Liste
 
     Nodes that the caller may not see stay unknown.
     """
-    views = asyncio.to_thread(coordinator.views, url)
     orgs = sorted({ids.org_of(group.id) for group in groups})
     nodes: dict[NodeId, NodeRecord] = {}
     for org in orgs:
@@ -85,7 +84,7 @@ async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Liste
             nodes |= await session.exchange.nodes(org)
         except ExchangeError as error:
             click.echo(f"agbot: warning: the nodes cannot be read: {screen.clean(error.what_came_back)}", err=True)
-    return Listed(groups=groups, nodes=nodes, views=await views)
+    return Listed(groups=groups, nodes=nodes, views=await asyncio.to_thread(coordinator.views, url))
 
 
 def write(out: Console, listed: Listed, *, is_long: bool) -> None:

@@ -9,7 +9,7 @@ from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
 from agbot.cli.hzn.groups import Outcome, outcome
 from agbot.cli.hzn.in_use import Leaving
-from agbot.cli.hzn.session import Session, node_in, other_org
+from agbot.cli.hzn.session import Session, node_in, other_org, stating
 from agbot.exchange.administration import HaGroup, NodeRecord
 from agbot.exchange.errors import ExchangeError, Forbidden
 from agbot.rules import ids
@@ -29,11 +29,12 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
     elsewhere = plan.elsewhere(records, group)
     inside = tuple(ids.name_of(each.id) for each in records if each.group == ids.name_of(group))
     added: list[str] = []
-    for record in records:
-        if not record.group:
-            if not session.is_dry:
-                await session.exchange.add_member(group, record.id)
-            added.append(ids.name_of(record.id))
+    with stating(session, "added", added):
+        for record in records:
+            if not record.group:
+                if not session.is_dry:
+                    await session.exchange.add_member(group, record.id)
+                added.append(ids.name_of(record.id))
     would_be = "would be" if session.is_dry else "are"
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
@@ -77,9 +78,11 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     for node in wanted:
         if node not in leaving and not await _may_exist(session, node):
             raise await session.no_node(node, f"`agbot hagroup list {group}` shows its members; nothing has changed")
-    removed = [
-        ids.name_of(node) for node in leaving if session.is_dry or await session.exchange.remove_member(group, node)
-    ]
+    removed: list[str] = []
+    with stating(session, "removed", removed):
+        for node in leaving:
+            if session.is_dry or await session.exchange.remove_member(group, node):
+                removed.append(ids.name_of(node))  # noqa: PERF401 - an error states those of before it
     return _removed(group, wanted, removed, is_dry=session.is_dry)
 
 
@@ -119,14 +122,17 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
     way = ", ".join(f"{each.id} from {each.group or 'no group'}" for each in moving)
     if moving and asking.declines(f"Move {way} to HA group {group}?", session, is_forced=is_forced):
         return outcome(group, "nothing")
-    for each in moving if not session.is_dry else ():
-        await _move_one(session, each, group)
+    with stating(session, "moved", moved := list[str]()):
+        for each in moving if not session.is_dry else ():
+            await _move_one(session, each, group)
+            moved.append(ids.name_of(each.id))
     inside = tuple(ids.name_of(each.id) for each in records if each not in moving)
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"{'Would move' if session.is_dry else 'Moved'} {way} to HA group {group}"] if moving else []
     did = "moved" if moving and not session.is_dry else "nothing"
-    moved = tuple(ids.name_of(each.id) for each in moving)
-    return outcome(group, did, *lines, nodes_added=moved, nodes_unchanged=inside)
+    return outcome(
+        group, did, *lines, nodes_added=tuple(ids.name_of(each.id) for each in moving), nodes_unchanged=inside
+    )
 
 
 async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -214,6 +215,27 @@ def failure(error: ExchangeError, asker: Asker) -> Failure:
         problem=error.what_came_back,
         next_step=next_step,
     )
+
+
+@contextmanager
+def stating(session: Session, did: str, names: Sequence[str]) -> Iterator[None]:
+    """State with an error of the Exchange what has been done before it: that is not undone.
+
+    Raises:
+        Failure: an error after these names.
+    """
+    try:
+        yield
+    except ExchangeError as error:
+        if not names:
+            raise
+        found = failure(error, session.asker)
+        raise Failure(
+            Exit(found.exit_code),
+            tried=found.tried,
+            problem=f"{found.problem}; {did} before that: {', '.join(names)}",
+            next_step=found.next_step,
+        ) from error
 
 
 async def at_once(things: Iterable[T], read: Callable[[T], Awaitable[Result]]) -> list[Result]:

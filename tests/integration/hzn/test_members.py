@@ -40,6 +40,26 @@ def test_a_node_in_another_group_stays_there_and_the_others_are_added(hub: Hub) 
 
 
 @pytest.mark.parametrize(
+    ("words", "fault", "stated"),
+    [
+        (("add", "g2", "-m", "n4", "-m", "n3"), ("POST", "hagroups/g2/nodes/n3"), "added before that: n4"),
+        (("remove", "g1", "-m", "n1", "-m", "n2", "-f"), ("DELETE", "hagroups/g1/nodes/n2"), "removed before that: n1"),
+        (("move", "g2", "-m", "n1", "-m", "n2", "-f"), ("POST", "hagroups/g2/nodes/n2"), "moved before that: n1"),
+    ],
+    ids=lambda each: each[0],
+)
+def test_a_failure_in_the_middle_names_what_was_done_before_it(
+    hub: Hub, words: tuple[str, ...], fault: tuple[str, str], stated: str
+) -> None:
+    hub.run("hagroup", "member", "remove", "g1", "-m", "n3", "-f")
+    hub.fault(FaultKind.STATUS, status=500, method=fault[0], path=fault[1])
+
+    done = hub.run("hagroup", "member", *words)
+
+    assert (done.exit_code, stated in done.stderr) == (5, True), done.stderr
+
+
+@pytest.mark.parametrize(
     ("words", "code", "stated"),
     [
         (("member", "add", "g2", "-m", "c1"), 1, "c1 is a cluster node"),

@@ -25,6 +25,12 @@ def test_a_comment_inside_a_text_is_no_comment() -> None:
     assert found.members == ("n1",)
 
 
+def test_a_comment_has_no_variables() -> None:
+    found = read('{"name": "g1", /* $5 a month, see ${WIKI} */ "description": "$D"}', D="for /* sale */")
+
+    assert found.description == "for /* sale */"
+
+
 def test_variables_are_replaced_everywhere() -> None:
     found = read('{"name": "${G}", "description": "$G $NO", "members": $MEMBERS}', G="g1", NO="", MEMBERS='["n1"]')
 
