@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -22,13 +23,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from agbot import __version__
-from agbot.cli.failure import Exit, Failure, bad_secret
+from agbot.cli import operator_token
+from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import say
 from agbot.cli.unanswered import no_answer
 from agbot.clock import NOW_HEADER, SystemClock
-from agbot.settings import secret
 from agbot.settings.hosts import goes_in_clear
-from agbot.settings.secret import Secret
 
 if TYPE_CHECKING:  # most commands ask for little of it, or for nothing
     from agbot.console.api import Endpoint
@@ -132,7 +132,7 @@ class Client:
             Failure: with its exit code.
         """
         file = token_file or DEFAULT_TOKEN_FILE
-        token = _operator_token(file)
+        token = operator_token.read(file)
         if goes_in_clear(self.url):
             say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
         # as bytes: http.client writes text in Latin-1, and the listener reads UTF-8
@@ -242,29 +242,6 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
     return bytes(content)
 
 
-def _operator_token(path: Path) -> Secret:
-    """Read the operator token.
-
-    Raises:
-        Failure: there is none that this user may read.
-    """
-    try:
-        found = secret.read(path)
-    except secret.SecretError as error:
-        denied = isinstance(error.__cause__, PermissionError)
-        raise Failure(
-            bad_secret(error),
-            tried=f"reading the operator token from {path}",
-            problem=str(error),
-            next_step="run it as a user who may read that file (sudo)"
-            if denied
-            else "name the file: --token-file or AGBOT_OPERATOR_TOKEN_FILE",
-        ) from error
-    if found.warning:
-        say(f"agbot: warning: {found.warning}", err=True)
-    return found.secret
-
-
 def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, str]:
     try:
         parts = urlsplit(url)
@@ -272,14 +249,19 @@ def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, s
         (parts.hostname or "").encode("idna")  # or the connection fails with this error, which is no OSError
     except ValueError as error:
         raise _bad_url(url, str(error)) from error
+    # a password in it would be in the list of processes and in our own errors
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
         raise _bad_url(url, "it is not http://host:port")
     if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, port, timeout=seconds, context=context), parts.path.rstrip(
-            "/"
-        )
+        connection = http.client.HTTPSConnection(parts.hostname, port, timeout=seconds, context=_trust())
+        return connection, parts.path.rstrip("/")
     return http.client.HTTPConnection(parts.hostname, port, timeout=seconds), parts.path.rstrip("/")
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Load the authorities once: a replay of the journal makes hundreds of requests."""
+    return ssl.create_default_context()
 
 
 def _bad_url(url: str, why: str) -> Failure:
