@@ -38,6 +38,7 @@ def require_operator(request: web.Request) -> None:
         ApiError: 403 if no token is configured, 401 if the request has none or a wrong one.
     """
     shown = request.headers.get("Authorization", "")
+    # any other scheme is as wrong as another token: of Basic, nothing may be taken for one
     given = shown[len(_BEARER) :].strip() if shown.lower().startswith(_BEARER) else ""
     require_token(request, given, was_shown=bool(shown))
 
@@ -49,6 +50,7 @@ def require_token(request: web.Request, given: str, *, was_shown: bool, next_ste
         ApiError: 403 if no token is configured, 401 if it is not.
     """
     secret = parts.of(request).operator_token()
+    # before the comparison: an empty secret would be equal to the empty token of everyone
     if secret is None:
         problem = "changes are disabled: no operator token is configured"
         step = (
@@ -119,6 +121,7 @@ def own_names_only(listen: str) -> Middleware:
     @web.middleware
     async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
         name, _, port = request.host.rpartition(":")
+        # what is after the last colon of [::1] is no port
         host = name if port.isdigit() else request.host
         if is_local and not _is_own(host.strip("[]")):
             problem = f"this listener is on the loopback and does not answer to the name {host!r}"
@@ -130,6 +133,7 @@ def own_names_only(listen: str) -> Middleware:
 
 def _is_own(host: str) -> bool:
     """A name must be localhost. An address cannot be rebound, so any is accepted."""
+    # a browser always sends a name; probes by HTTP/1.0 may send none
     if host.lower().rstrip(".") in {"localhost", ""}:
         return True
     try:

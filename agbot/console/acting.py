@@ -53,6 +53,7 @@ async def _release(request: web.Request, wanted: ReleaseBody, group: GroupId) ->
 async def _hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
     """Stop new grants for the fleet, an organisation, a group or a node."""
     now = parts.of(request).clock.now()
+    # one that is over would be answered as done, and hold nothing
     if wanted.until is not None:
         _require_future(request, wanted.until, now)
     hold = Hold(scope=wanted.scope, since=now, by=wanted.by, why=wanted.reason, until=wanted.until)
@@ -161,10 +162,12 @@ def _handler(endpoint: Endpoint[Any], order: Order) -> Handler:
     """Return the handler of a path that changes something."""
 
     async def handle(request: web.Request) -> web.Response:
+        # first of all: what is wrong with a body, or known of a group, is for operators
         access.require_operator(request)
         wanted = await _body(request, endpoint.body or TestBody)
         group = (group_of(request),) if endpoint is api.RELEASE else ()
         done = await order.carry_out(request, wanted, *group)
+        # An answer of 200 would be read as done by every program that looks at the status alone.
         if isinstance(done, NotDone):
             raise _not_done(request, done, getattr(wanted, order.about) if order.about else "*", order.next_step)
         return replies.json(done)
@@ -226,6 +229,7 @@ def checked(request: web.Request, body: Body) -> Body:
         if not text.strip():
             next_step = "give the reason; it is journalled" if name == "reason" else f"give a {name}"
             raise bad_input(request, f"{name} is empty", next_step)
+        # It goes into log, journal and messages: a line break would begin a line of its own.
         if len(text) > _LONGEST_TEXT or not text.isprintable():
             problem = f"{name} is not one line of at most {_LONGEST_TEXT} characters"
             is_long = len(text) > _LONGEST_TEXT

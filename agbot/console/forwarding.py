@@ -48,6 +48,7 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
         where = coordinators.where()
+        # A file by its whole address: the page of a leader of another version needs its own.
         if where.leads or request.path in _LOCAL or is_own_file(request.path_qs):
             return await handler(request)
         is_page = request.path != "/v1" and not request.path.startswith("/v1/")
@@ -74,6 +75,8 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
 
 async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.Response:
     leader = where.leader
+    # one that was forwarded here comes from a coordinator that believes this one to lead: the two
+    # would send it to each other
     if leader is None or MARK in request.headers:
         why = f": {where.missing}" if where.missing else ""
         problem = f"no coordinator is known to lead at present{why}"
@@ -81,6 +84,7 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
     if not leader.console_url:
         problem = f"coordinator {where.own_name} stands by, and {leader.name} leads; it has no [leadership] console_url"
         raise _no_leader(request, problem, f"ask {leader.name}, or set that key there")
+    # not the rest: the name of this listener, or the length of a body that is sent differently
     sent = {name: request.headers[name] for name in _SENT if name in request.headers}
     sent["Sec-Fetch-Site"] = "same-origin"  # a form was checked here
     try:

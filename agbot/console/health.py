@@ -30,6 +30,7 @@ async def livez(_request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """State whether the daemon may grant; with `?verbose`, list each check."""
     where = parts.of(request).coordinators.where()
+    # it grants nothing by itself and is ready all the same: a load balancer may send questions here
     if not where.leads:
         return _standby(where)
     overview = parts.of(request).operations.overview()
@@ -78,7 +79,7 @@ def _checks(overview: Overview) -> Iterator[str]:
     cycle = overview.cycle_at
     done = f"{cycle:%Y-%m-%dT%H:%M:%SZ}: {overview.sentence}" if cycle else "none yet"
     yield _check("cycle", done, passes=cycle is not None and not overview.not_ready)
-    if overview.guard != "none":
+    if overview.guard != "none":  # where no guard is wanted, its absence is no failure
         yield _check("guard", overview.guard_failing or overview.guard, passes=not overview.guard_failing)
     for org in overview.orgs:
         seen = org.failing or f"{org.groups} groups, {org.members} members"

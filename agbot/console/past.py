@@ -37,7 +37,7 @@ async def history(request: web.Request) -> web.Response:
         _query(request),
         org=request.query.get("org"),
         events=kinds,
-        without=() if kinds else words.LEFT_OUT,
+        without=() if kinds else words.LEFT_OUT,  # `?event=lease.renewed` asks for what is left out
         before=number(request, "before", least=1),
     )
     found = await parts.of(request).operations.journal(wanted)

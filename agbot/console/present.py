@@ -83,7 +83,7 @@ def next_after(query: GroupQuery, found: GroupPage) -> GroupId | None:
 async def group(request: web.Request) -> web.Response:
     """Show one group."""
     wanted, operations = group_of(request), parts.of(request).operations
-    await operations.look_at(wanted)
+    await operations.look_at(wanted)  # before it is looked up: it may be gone after that
     found = operations.group(wanted)
     if found is None:
         raise unknown_group(request, wanted)

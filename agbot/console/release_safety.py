@@ -23,6 +23,7 @@ def verdict(group: GroupView, now: datetime) -> str:
     if lease.holder is None:
         return ""
     beat = next((each.heartbeat_at for each in group.members if each.node == lease.holder), None)
+    # no heartbeat is no proof of death: the holder may have left the group, or was never read
     if beat is None:
         return f"Not known to be safe: when {lease.holder} was last alive is not known.{_by_itself(lease, now)}"
     ago = apart(beat, now)
@@ -32,6 +33,7 @@ def verdict(group: GroupView, now: datetime) -> str:
             f"{lease.holder} has been silent for {ago}{status}. Safe only if it is really down: if it has only lost "
             f"its connection, its upgrade may go on.{_by_itself(lease, now)}"
         )
+    # alive and suspect is the case in which a release is most often wrong: the upgrade may be hung
     alive = f"{lease.holder} is alive (its last heartbeat was {ago} ago{status})"
     if lease.state == "suspect":
         return f"Not known to be safe: {alive}, and it is not known how its upgrade ended: look at the node first."

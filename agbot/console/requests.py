@@ -52,6 +52,7 @@ def unknown_org(request: web.Request, org: str) -> str:
     """Return why an organisation is not known; empty if it is, or if none has been found yet."""
     operations = parts.of(request).operations
     known = {each.org for each in operations.overview().orgs}
+    # before the first organisation is found, at the start, none can be called unknown
     if not known or org in known:
         return ""
     return operations.why_excluded(OrgId(org)) or operations.unknown(Noun.SCOPE, org)

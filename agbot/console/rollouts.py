@@ -83,6 +83,7 @@ async def _kind(request: web.Request, policy: PolicyId) -> Kind:
     """
     given, known = word(request, "kind", Kind, "a kind of upgrade"), request.app[ROLLOUTS]
     kinds = list(Kind) if given is None else [given]
+    # a rollout that has begun goes first: a policy of the other kind may just have the same name
     begun = [kind for kind in kinds if await known.has_begun((kind, policy))]
     if begun:
         return begun[0]

@@ -41,7 +41,7 @@ def of_coordinator(overview: Callable[[], Overview], groups: Callable[[], int], 
     yield GaugeMetricFamily("agbot_settings_refused", text, value=float(bool(seen.settings_refused)))
     if where.leads:
         yield from _of_overview(seen, groups())
-    else:
+    else:  # no zeros of its own, which a sum or a maximum over all coordinators would take for facts
         yield GaugeMetricFamily("agbot_ready", _READY, value=float(where.leader is not None and not where.doubt))
 
 

@@ -41,6 +41,7 @@ _SUSPECTS_SEARCHED: Final = 100
 async def status(request: web.Request) -> web.Response:
     """Show the coordinators, the summary, what needs a person, and the busy groups."""
     named = _named(request)
+    # at a standby there is no group to look at, only why the leader is not asked
     if named is not None and WHY_LOCAL not in request:
         await parts.of(request).operations.look_at(named)
     here, now = parts.of(request), parts.of(request).clock.now()
@@ -129,6 +130,7 @@ def _overview(request: web.Request) -> Overview:
     overview, why = parts.of(request).operations.overview(), request.get(WHY_LOCAL)
     if not why:
         return overview
+    # not as its own coordinator has it, which has read nothing: that is no news about the leader
     doubt = parts.of(request).coordinators.where().doubt
     return replace(overview, ready=False, not_ready=(why,), store_ok=not doubt)
 

@@ -102,7 +102,7 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
         for entry in found:
             await response.write(_written(entry))
             after, idle_seconds = entry.id, 0.0
-        if len(found) == _AT_ONCE:
+        if len(found) == _AT_ONCE:  # there is more; the pause would make a long gap take minutes
             continue
         # Entries that are left out are passed over once. In a rollout there are thousands of them
         # after the last grant, and each stream would read them all again every second.

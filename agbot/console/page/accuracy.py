@@ -68,6 +68,7 @@ def ended(summary: Summary, kept: Sequence[RolloutExpected], now: datetime) -> R
     those with a dead member, it goes on for some minutes after the last end.
     """
     ends = [each.done_at for each in summary.stands if each.done_at is not None]
+    # without an estimate there is nothing to compare, and a rollout of two groups is no news
     if not kept or not ends:
         return None
     last, left = max(ends), summary.expected - summary.counts[Standing.DONE]

@@ -65,6 +65,7 @@ def needs_a_person(standing: Standing, code: str) -> bool:
 
 def _readiness(overview: Overview) -> Iterator[Item]:
     for sentence in overview.not_ready:
+        # an Exchange that has just stopped answering: grants go on while the picture is recent
         yield Item(
             level="bad",
             title="Nothing is granted now" if not overview.ready else "A part of the coordinator fails",
@@ -110,6 +111,7 @@ def _more_suspects(overview: Overview) -> Iterator[Item]:
 
 
 def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
+    # by upgrade: a bad release stops in many groups, and it is one thing to look at
     by_subject: dict[tuple[Kind, PolicyId], list[Brake]] = defaultdict(list)
     for brake in brakes:
         by_subject[brake.kind, brake.subject].append(brake)
@@ -121,6 +123,7 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
         version = f" (version {failed})" if failed else ""
         last = "It" if len(found) == 1 else "Most recently, it"
         links = [Link(text="Look at these groups", url=words.rollout_url(kind, policy, "failed"))]
+        # of many groups some may still be broken: they are resumed from the list, or all by name
         if len(found) == 1:
             url = words.order_url("resume", scope=latest.group, subject=policy)
             links.append(Link(text="Resume…", url=url))

@@ -80,6 +80,7 @@ class Chronicle:
             self.last_id = max(self.last_id, entry.id)
             if entry.group is None:
                 self._take_estimate(entry)
+            # a service that is down for a reason that is not known has no policy, and is no rollout
             if entry.group is None or entry.subject is None or entry.token is None or entry.node is None:
                 continue
             match entry.read():
@@ -88,9 +89,14 @@ class Chronicle:
                     record = self._record(kind, entry.subject, entry.at)
                     record.begun.append((entry.at, entry.group))
                 case LeaseReleased(cause=cause, held_seconds=held_seconds):
-                    kind = self._kinds.pop((entry.group, entry.token), Kind.AGENT)
+                    # An end does not name its kind. One whose grant is no longer in the journal is
+                    # left out: taken for the other kind, it would be a rollout that never was.
+                    if (entry.group, entry.token) not in self._kinds:
+                        continue
+                    kind = self._kinds.pop((entry.group, entry.token))
                     record = self._record(kind, entry.subject, entry.at)
                     outcome = Outcome(entry.at, cause, timedelta(seconds=held_seconds))
+                    # the latest one counts: a member that failed may have succeeded since
                     record.outcomes.setdefault(entry.group, {})[entry.node] = outcome
 
     def _take_estimate(self, entry: Entry) -> None:

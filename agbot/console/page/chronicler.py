@@ -33,6 +33,7 @@ class Chronicler:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
         reading = self._reading
+        # not `wait_for`, which would cancel the read for everyone that waits for it
         await asyncio.wait({reading}, timeout=_PATIENCE_SECONDS)
         self.lack = "" if reading.done() else "The journal is still being read: the past is not complete yet."
         if reading.done() and isinstance(failure := reading.exception(), StoreError):
@@ -57,11 +58,11 @@ class Chronicler:
         if newest[0].id < self.chronicle.last_id:
             self.chronicle = Chronicle()
         last, chronicle = newest[0].id, self.chronicle
-        if not chronicle.last_id:
+        if not chronicle.last_id:  # the first entries were deleted long ago, perhaps a million of them
             oldest = await self._operations.journal(JournalQuery(after=0, limit=1))
             chronicle.last_id = oldest[0].id - 1 if oldest else last
         while chronicle.last_id < last:
             end = min(chronicle.last_id + _AT_ONCE, last)
             query = JournalQuery(after=chronicle.last_id, before=end + 1, events=READ, limit=_AT_ONCE)
             chronicle.take(await self._operations.journal(query))
-            chronicle.last_id = end
+            chronicle.last_id = end  # also where none of these entries was of a rollout

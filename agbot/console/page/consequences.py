@@ -150,6 +150,7 @@ def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
     will = [
         f"The lease of {group} (token {lease.token}) is taken from {lease.holder}, which holds it for {lease.what}{since}."
     ]
+    # the form was opened for an earlier grant: its holder is not the one that would lose the lease
     if body.token is not None and body.token != lease.token:
         will = [f"Nothing: the lease has been granted again meanwhile, under token {lease.token} to {lease.holder}."]
         return Consequences(will=will, command=command)

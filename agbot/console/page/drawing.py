@@ -38,6 +38,7 @@ class Axis:
         """Return round times to label, a handful."""
         span = self.ends - self.begins
         step = next((each for each in _STEPS if span / each <= _MOST_TICKS), span / _MOST_TICKS)
+        # a Monday, so that steps of a week begin with the week
         zero = datetime(2000, 1, 3, tzinfo=UTC)
         first = zero + (self.begins - zero) // step * step + step
         found = (first + number * step for number in range(_MOST_TICKS + 1))
@@ -123,6 +124,7 @@ def _steps(moments: Sequence[datetime], before: int, top: int, over: Axis) -> st
     points, number = [(0.0, y(before))], before
     for column in range(int(WIDTH) + 1):
         until = over.begins + span * (column + 0.5)
+        # the last column is now: an end of this moment belongs to it
         now = before + (bisect_right(known, until) if column < WIDTH else len(known))
         if now != number:
             points += [(float(column), y(number)), (float(column), y(now))]

@@ -52,6 +52,7 @@ class Estimates:
         if not active and not self._open:
             return
         chronicle = await self._rollouts.chronicler.current()
+        # estimates that were kept before the restart would count as missing, and be made again
         if self._rollouts.chronicler.lack:
             return
         self._open = {rollout for rollout, record in chronicle.rollouts.items() if self._kept(rollout, record)}

@@ -163,10 +163,12 @@ def _from_pace(ends: Sequence[datetime], remaining: int, now: datetime) -> Forec
     if span <= 0.0:
         return NoForecast(why="the groups so far were done at the same moment")
     pace, idle = span / number, (now - latest[-1]).total_seconds()
+    # ten minutes at least: of a fast rollout, four times the usual distance are a few seconds
     if idle > _IDLE_FACTOR * pace and idle > timedelta(minutes=10).total_seconds():
         return NoForecast(
             why=f"no group was done for {length(now - latest[-1])}; before, one every {length(timedelta(seconds=pace))}"
         )
+    # up to now, and not to the last end: the time since then without an end is evidence too
     whole = max((now - start).total_seconds(), span)
     likely = whole * remaining / number
     factor = math.exp(_WIDTH * math.sqrt(1 / number + 1 / remaining))

@@ -15,6 +15,7 @@ def of_lead(body: LeadBody, facts: Facts) -> Consequences:
     """Describe a handover of the leadership."""
     command = ["agbot", "lead", *([body.to] if body.to else [])]
     leader = next((each for each in facts.coordinators if each.leads), None)
+    # none that is gone, or the leadership would be given up and no coordinator take it
     ready = [each for each in facts.coordinators if not each.leads and not each.is_gone]
     heir = next((each for each in facts.coordinators if each.name == body.to), None)
     why_not = _why_not_handed_over(body.to, heir, ready)

@@ -85,6 +85,7 @@ def _with_moments(text: str, now: datetime) -> Markup:
 
 
 def _moment(match: re.Match[str], now: datetime) -> Markup:
+    # in the words of an operator, or of a server, there may be any digits
     try:
         moment = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
     except ValueError:

@@ -58,6 +58,7 @@ def notes(overview: Overview, orders: Orders, coordinators: Sequence[Coordinator
 
 def of_coordinators(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
     """Name coordinators that have fallen silent: a note, since the host may be gone for good."""
+    # all look gone while the database cannot be read, which is no news about any of them
     if any(not each.is_known for each in coordinators):
         yield _not_known(coordinators)
         return

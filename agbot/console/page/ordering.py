@@ -205,6 +205,7 @@ def _facts(request: web.Request, action: Action, given: Mapping[str, str]) -> Fa
         explained=explained,
         coordinators=_coordinators(request),
     )
+    # counted here, and not by the API: only a person has to know what else is in the scope
     if group is not None:
         facts = replace(facts, groups=1, running=int(group.lease.holder is not None), waiting=int(bool(group.waiting)))
     elif explained is not None:

@@ -128,6 +128,7 @@ class Rollouts:
     async def summary(self, rollout: Rollout) -> Summary:
         """Return how far all groups are."""
         loop, chronicle = asyncio.get_running_loop(), self.chronicler.chronicle
+        # one at a time: ten pages that ask at once would each go through all groups
         async with self._lock:
             known = self._known.get(rollout)
             if known is not None and loop.time() < known[0]:
@@ -202,6 +203,7 @@ def _curve_of(summary: Summary, begins: Mapping[GroupId, datetime], now: datetim
     None before any has begun.
     """
     begun = begun_at(begins)
+    # after a step of the date back, the beginning may be in the future
     if begun is None or begun >= now:
         return None
     ends = [each.done_at for each in summary.stands if each.done_at is not None]

@@ -78,6 +78,7 @@ class Stand:
 
 def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: datetime | None = None) -> Stand:
     """Return how far a group is."""
+    # an end before the policy's present revision says nothing about what that one brings
     valid = {node: each for node, each in outcomes.items() if revised_at is None or each.at >= revised_at}
     gated = [member for member in facts.members if member.is_gated]
     done = [member for member in gated if _is_done(member, valid.get(member.node))]
@@ -105,6 +106,7 @@ _Verdict = tuple[Standing, str, str, datetime | None]
 def _by_lease(facts: GroupProgress) -> _Verdict | None:
     """Judge by what the coordinator has decided; None if it has nothing to do with the group."""
     brake, holder = facts.brake, facts.holder
+    # a brake first: an unasked upgrade may go on beside it, and the group is stopped after that
     if brake is not None:
         return Standing.FAILED, f"{brake.cause} on {name_of(brake.node)}: stopped in this group", "brake", brake.since
     if holder is not None and facts.is_suspect:
@@ -145,6 +147,8 @@ def _beside(facts: GroupProgress) -> str:
 
 
 def _is_done(member: MemberProgress, outcome: Outcome | None) -> bool:
+    # what it reports, whatever the journal has: the status may have been reset, or a forced release
+    # have ended the lease of an upgrade that then succeeded
     if member.phase is not None:
         return member.phase in DONE
     return outcome is not None and outcome.cause in COMPLETING

@@ -72,6 +72,7 @@ def upgrades(entries: Iterable[Entry]) -> list[Upgrade]:
     found: dict[int, Upgrade] = {}
     for entry in sorted(entries, key=lambda each: each.id):
         event, token = entry.read(), entry.token
+        # by token, which no other tenure of the group has: a member may hold the lease many times
         if token is None or entry.node is None:
             continue
         match event:
@@ -86,6 +87,7 @@ def upgrades(entries: Iterable[Entry]) -> list[Upgrade]:
                 )
             case LeaseSuspected() if token in found:
                 found[token] = replace(found[token], suspected_at=entry.at)
+            # one without its beginning is left out: a bar from the edge would state a wrong time
             case LeaseReleased() if token in found:
                 found[token] = replace(found[token], ended_at=entry.at, cause=str(event.cause), why=event.why)
     return list(found.values())

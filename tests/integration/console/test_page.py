@@ -243,15 +243,6 @@ async def test_a_form_says_nothing_is_done_yet_and_leads_to_what_will_be(desk: D
     assert desk.operations.emitted == []
 
 
-async def test_a_hold_of_a_node_that_is_upgrading_says_that_its_upgrade_goes_on(desk: Desk) -> None:
-    desk.operations.explained[ALPHA] = replace(WAITING, node=ALPHA, rules=())
-
-    confirmed = [(await desk.get(f"/act/hold?scope=node:{node}&reason=x&step=confirm")).text for node in (ALPHA, BETA)]
-
-    assert "1 upgrade that is under way goes on." in confirmed[0]
-    assert "No upgrade is under way there." in confirmed[1]
-
-
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -492,7 +483,8 @@ async def test_an_expected_end_is_shown_with_what_came_of_earlier_ones(desk: Des
         )
         for number, shop in enumerate(shops[:7])
     ]
-    desk.operations.entries = [replace(Entry.of(past, NOW), id=each) for each in (1, 2)] + released
+    begun = [replace(each, event="lease.granted", facts=ENTRY.facts) for each in released]
+    desk.operations.entries = [replace(Entry.of(past, NOW), id=each) for each in (1, 2)] + begun + released
 
     reply = await desk.get("/rollouts/agent/acme/agent-2.32")
 

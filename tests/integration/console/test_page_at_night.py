@@ -251,3 +251,12 @@ async def test_a_summary_that_took_no_time_is_not_shown_again_after_an_event(des
     later = [(await desk.get(rollout)).text for _ in range(5)]
 
     assert any(f'id="row-{PUMPS}"' in text for text in later)
+
+
+async def test_a_hold_of_a_node_that_is_upgrading_says_that_its_upgrade_goes_on(desk: Desk) -> None:
+    desk.operations.explained[ALPHA] = replace(WAITING, node=ALPHA, rules=())
+
+    confirmed = [(await desk.get(f"/act/hold?scope=node:{node}&reason=x&step=confirm")).text for node in (ALPHA, BETA)]
+
+    assert "1 upgrade that is under way goes on." in confirmed[0]
+    assert "No upgrade is under way there." in confirmed[1]

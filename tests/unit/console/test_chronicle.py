@@ -64,6 +64,15 @@ def test_upgrades_of_both_kinds_under_one_name_are_two_rollouts() -> None:
     assert set(found.rollouts) == {(Kind.SERVICE, POLICY), (Kind.AGENT, POLICY)}
 
 
+def test_an_end_whose_grant_is_no_longer_in_the_journal_makes_no_rollout_of_another_kind() -> None:
+    """It does not name its kind: that of a service upgrade was listed as an agent upgrade."""
+    found = Chronicle()
+    found.take([released(1, 1), granted(2, 2, kind="service")])
+
+    assert list(found.rollouts) == [(Kind.SERVICE, POLICY)]
+    assert dict(found.rollouts[Kind.SERVICE, POLICY].of(GROUP)) == {}
+
+
 def test_it_does_not_matter_in_how_many_parts_the_journal_is_read() -> None:
     entries = [granted(1, 1), released(2, 1), granted(3, 2, TWO), released(4, 2, TWO, "expired")]
     whole, parts = Chronicle(), Chronicle()
