@@ -195,11 +195,18 @@ class Cycle:
         The feed is read again if the reads have taken long, or the process was stopped in between.
         """
         if not report.failing and not self._situation.is_view_fresh():
-            try:
-                await self._intake.feed.fresh()
-            except ExchangeError as error:
-                report.failing = str(error)
+            report.failing = "the read of the change feed has failed in an unforeseen way"
+            with self._situation.troubles.guard("feed"):
+                report.failing = await self._why_unread()
         return not report.failing and not self._situation.dates.why_unknown()
+
+    async def _why_unread(self) -> str:
+        """Read the change feed; return why it could not be read, empty if it could."""
+        try:
+            await self._intake.feed.fresh()
+        except ExchangeError as error:
+            return str(error)
+        return ""
 
     async def _judge(self) -> list[str]:
         """Judge the groups that are due, only on facts that are fresh; return what was done."""

@@ -92,6 +92,8 @@ class ChangeFeed:
         self._looked_back_at = 0.0
         self._look_back_seconds = 0.0
         self._broken: str | None = "the feed is read for the first time"
+        self._was_reset = False
+        """Whether the Exchange was seen to be reset, which has not been returned yet."""
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
         self._unreadable: dict[str, None] = {}
@@ -124,7 +126,12 @@ class ChangeFeed:
             self._long_tail_id = 0
             raise
         self._polled_seconds = started
-        return result
+        was_reset, self._was_reset = self._was_reset, False
+        return replace(result, reset=was_reset)
+
+    def begin_again(self, why: str) -> None:
+        """Let the next poll begin as the first one, because what the last one returned is lost."""
+        self._broken = why
 
     async def kept(self, resource: str) -> list[Change]:
         """Return all changes of one kind that the Exchange has, oldest first, without moving on.
@@ -170,7 +177,8 @@ class ChangeFeed:
             page = await self._client.changes(cursor, self._orgs, size)
             odd = self._why_odd(page)
             if odd is not None:
-                return replace(await self._start_over(odd), reset=True)
+                self._was_reset = True  # also if what follows fails: then the next poll returns it
+                return await self._start_over(odd)
             self._take(page, known_to)
             rows += sum(len(change.change_ids) for change in page.changes)
             if not page.hit_max:

@@ -10,6 +10,7 @@ from agbot.fleet.reads import Why
 from agbot.rules.ids import group_id, node_id
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
+from agbot.store.contract import Entry
 from tests.support.faulty_store import Failure, Slow
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
@@ -102,4 +103,33 @@ async def test_a_stuck_row_is_journalled_although_the_question_that_found_it_was
     await hub.coordinator.cycle()
 
     assert [entry.node for entry in hub.events("agbot.stuck")] == [f"{ORG}/n1"]
+    await hub.stop()
+
+
+class Stumbling(list[Entry]):
+    """Where events are published, which fails once for one event in a way that no one has foreseen."""
+
+    event = ""
+
+    def append(self, entry: Entry) -> None:
+        if entry.event == self.event:
+            self.event = ""
+            raise ZeroDivisionError(entry.event)
+        super().append(entry)
+
+
+@in_virtual_time
+async def test_changes_that_came_with_one_that_could_not_be_taken_in_are_not_lost() -> None:
+    emitted = Stumbling()
+    hub = Hub(emitted=emitted)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(30)
+    emitted.event = "org.discovered"
+
+    seed.org(hub.exchange, "o2")
+    hub.report("n1", "downloaded")
+    await asyncio.sleep(30)
+
+    assert hub.lease("g1").holder == f"{ORG}/n1"
     await hub.stop()

@@ -21,11 +21,12 @@ from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.situation import Situation
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError
-from agbot.exchange.feed import ChangeFeed
+from agbot.exchange.feed import ChangeFeed, FeedResult
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Wanted, Why
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId
+from agbot.rules.seen_time import Now
 from agbot.single_flight import SharedRead
 
 Reported = Callable[[Sequence[NodeId]], Awaitable[None]]
@@ -111,6 +112,19 @@ class Intake:
         situation = self._situation
         begun_seconds, asked_at = situation.clock.monotonic_seconds(), situation.now()
         result = await self._feed.poll()
+        try:
+            self._take(result, asked_at)
+        except Exception:
+            # no later poll returns these rows again
+            self._feed.begin_again("the changes of the last read were not taken in")
+            raise
+        await self._comparing.read_if_due()
+        situation.saw(begun_seconds)
+        self._comparing.learn(self.organisations.states)
+        self._report.changes += len(result.changes)
+
+    def _take(self, result: FeedResult, asked_at: Now) -> None:
+        situation = self._situation
         for change in result.changes:
             self.organisations.saw(change)
             situation.picture.apply(change, asked_at)
@@ -122,10 +136,6 @@ class Intake:
                 for org in self.organisations.states:
                     situation.picture.distrust_absences(org)
                     situation.picture.note_old_state(org, asked_at)
-        await self._comparing.read_if_due()
-        situation.saw(begun_seconds)
-        self._comparing.learn(self.organisations.states)
-        self._report.changes += len(result.changes)
 
     async def _read_announced(self) -> None:
         """Read what the feed has announced: an upgrade may have ended."""
