@@ -124,6 +124,7 @@ class Shadow:
         for group, mine in by_group.items():
             with situation.troubles.guard("shadow", group):
                 await self._follow(mine)
+        situation.troubles.keep("shadow", {GroupId(""), *by_group})
 
     def _is_through(self, ask: Ask) -> bool:
         """Whether this upgrade has begun: its node may still be shown as one that waits."""

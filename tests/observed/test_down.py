@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from agbot.rules.ids import GroupId
+from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -54,6 +56,42 @@ async def test_a_loss_for_good_is_held_for_as_long_as_a_lease_lasts_without_verd
         await hub.until(hub.is_free, 60)
         assert hub.ended() is Cause.UNCONFIRMED
         assert await hub.journal("brake.set", "lease.suspected") == []
+
+
+@in_virtual_time
+async def test_a_loss_that_could_not_be_judged_is_judged_later() -> None:
+    def failing(group: GroupId) -> Limits:
+        raise ZeroDivisionError(group)
+
+    async with unasked(2, shows_rows=False) as hub:
+        node = members(hub)[0]
+        hub.fleet.agbot.stop()
+        hub.coordinator.set_limits(failing)
+        await node.services.give_up()
+        await asyncio.sleep(2 * IDLE_CYCLE)
+        assert hub.is_free()
+        assert "services that are down" in {entry.facts["part"] for entry in hub.events("part.failed")}
+
+        hub.coordinator.set_limits(lambda _: Limits())
+        await hub.until(lambda: hub.holder() is node, 2 * IDLE_CYCLE)
+        assert hub.coordinator.overview().ready
+
+
+@in_virtual_time
+async def test_a_loss_that_can_never_be_judged_is_given_up_and_no_longer_shown_as_a_failure() -> None:
+    def failing(group: GroupId) -> Limits:
+        raise ZeroDivisionError(group)
+
+    async with unasked(2, shows_rows=False) as hub:
+        hub.fleet.agbot.stop()
+        hub.coordinator.set_limits(failing)
+        await members(hub)[0].services.give_up()
+        await hub.live(seconds=700)
+        hub.coordinator.set_limits(lambda _: Limits())
+        await asyncio.sleep(2 * IDLE_CYCLE)
+
+        assert hub.is_free()
+        assert hub.coordinator.overview().ready
 
 
 @in_virtual_time

@@ -66,7 +66,12 @@ class Untaken:
                     phrases += await self.take_in(each, begun_at) or []
         except StoreUnavailableError:
             pass  # the ledger is no longer trusted, which the next cycle reports
+        self.keep_troubles()
         return phrases
+
+    def keep_troubles(self) -> None:
+        """End the failures about leases that have ended: there is nothing left to take in."""
+        self._situation.troubles.keep("guard", self._situation.ledger.tally.occupied)
 
     def without_note(self, noted: Collection[tuple[GroupId, int]]) -> list[tuple[Decided, datetime]]:
         """Return the grants that are in the store and not among the notes (group, token).
@@ -173,7 +178,7 @@ class TakingIn:
             await self._take_in_others([each for each in decided if each.outcome is not Outcome.GRANTED], done)
         finally:
             await self._guard.delivered(done)
-        self._situation.troubles.keep("guard", {each.group for each in decided})
+        self._untaken.keep_troubles()
         self._situation.troubles.keep(_QUESTIONS, {GroupId(each.claim.holder) for each in decided})
         waiting = self._situation.ledger.waiter
         self._reported = {ask: code for ask, code in self._reported.items() if waiting(ask) is not None}

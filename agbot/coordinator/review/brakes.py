@@ -94,6 +94,7 @@ class Brakes:
                 member = situation.picture.member(rest.end.claim.holder) if rest is not None else None
                 if rest is not None and isinstance(member, Member) and lacks_proof(rest, member, limits, now):
                     found.append((lease, rest, member))
+        situation.troubles.keep("rest", ended)
         return found
 
     async def _contradict(self, group: GroupId, end: End, why: str) -> list[str]:

@@ -47,6 +47,7 @@ class Down:
         """Judge every loss; return what was done, one phrase each."""
         self._take_losses()
         if not self._losses:
+            self._situation.troubles.keep("services that are down", ())
             return []
         picture = self._situation.picture
         about = [wanted for node, found in self._losses.items() for wanted in occasions.of_loss(node, found, picture)]
@@ -55,7 +56,8 @@ class Down:
         for node in [node for node in self._losses if node not in unread and not picture.may_have_left(node)]:
             with self._situation.troubles.guard("services that are down", node):
                 done += await self._judge(node, self._losses[node])
-            del self._losses[node]  # not if the store has failed: it is judged again then
+                del self._losses[node]  # not after a failure: it is judged again then
+        self._situation.troubles.keep("services that are down", {GroupId(node) for node in self._losses})
         return done
 
     def _take_losses(self) -> None:

@@ -53,6 +53,7 @@ class ListedUpgrades:
         for state in states:
             with situation.troubles.guard("upgrades that the agbot lists", state.row.group):
                 done += await self._follow(state)
+        situation.troubles.keep("upgrades that the agbot lists", situation.rows.states)
         self._reported &= {row for each in situation.rows.states.values() for row in each}
         return done
 

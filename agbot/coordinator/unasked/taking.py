@@ -60,6 +60,7 @@ class Taking:
         for begun in tuple(self._unreported.values()):
             with self._situation.troubles.guard("overlaps", begun.group):
                 done += await self._report(begun)
+        self._situation.troubles.keep("overlaps", {group for group, _ in self._unreported})
         return done
 
     async def _report(self, begun: Begun) -> list[str]:
