@@ -10,7 +10,7 @@ acknowledged, and opened again at once. The broker publishes `offline` as our la
 
 An event that the broker refuses is skipped and reported (`delivery.refused`) if it is too large or
 if the broker accepts other events. While the broker accepts none, all events wait, up to 800. A
-refused state is only logged. Events are sent before states.
+refused state is logged, and sent again later (`states`). Events are sent before states.
 """
 
 from __future__ import annotations
@@ -234,7 +234,9 @@ class Mqtt:
                 if (payload := states.message(group)) is not None
             ]
             async for position, refusal in self._sender.send(connection, [(each.topic, each) for each in due]):
-                self._note_state(due[position].topic, refusal)
+                topic, is_final = due[position].topic, refusal is None or refusal.is_permanent
+                states.answered(self._topics.group_of(topic), is_to_be_repeated=not is_final)
+                self._note_state(topic, refusal)
         return True
 
     def _note_state(self, topic: str, refusal: RefusedError | None) -> None:

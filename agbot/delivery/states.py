@@ -3,13 +3,15 @@
 The state of a group is due after each of its events. When a connection begins, and after an event
 without a group (for example a hold of an organisation), the states of all active groups are due,
 and of those that the broker has. From time to time the active groups are compared, because members
-come and go without an event, and the states of deleted groups are cleared. Before the Exchange has
+come and go without an event, and the states of deleted groups are cleared. With that, some of the
+states that the broker has refused are sent again: it may have been busy. Before the Exchange has
 been read, no state is published: no state is better than a guess.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Protocol
 
 from agbot.delivery.payload import GroupState, encoded
@@ -20,6 +22,8 @@ COMPARE_SECONDS = 30.0
 CLEARED = b""
 """An empty retained message makes a broker drop the previous one."""
 _UNKNOWN = b"?"
+_REFUSED_AT_ONCE = 50
+"""A broker may refuse the states of thousands of groups for good."""
 
 
 class Groups(Protocol):
@@ -44,6 +48,7 @@ class States:
         self._is_all_due = True
         self._on_broker: dict[GroupId, bytes] = {}
         self._compare_at = 0.0
+        self._refused: dict[GroupId, None] = {}
 
     def delivered(self, entries: Iterable[Entry]) -> None:
         """Note that these events have been delivered."""
@@ -58,6 +63,13 @@ class States:
         # not read: it differs from whatever is published next, which is what an old state should do
         self._on_broker.setdefault(group, _UNKNOWN)
 
+    def answered(self, group: GroupId, *, is_to_be_repeated: bool) -> None:
+        """Note what the broker has answered to the state of this group."""
+        self._refused.pop(group, None)
+        if is_to_be_repeated:
+            self._refused[group] = None  # behind the others
+            self._on_broker[group] = _UNKNOWN
+
     def due(self, now: float) -> list[GroupId]:
         """Return the groups to check now (the loop's time). Cheap, in contrast to `message`."""
         busy = self._groups.busy()
@@ -71,6 +83,7 @@ class States:
             self._compare_at = now + COMPARE_SECONDS
             # not due: `message` publishes only what differs, so a comparison sends nothing mostly
             found.update(busy, (group for group in self._on_broker if self._groups.is_gone(group)))
+            found.update(islice(self._refused, _REFUSED_AT_ONCE))
         return sorted(found)
 
     def message(self, group: GroupId) -> bytes | None:

@@ -137,3 +137,36 @@ def test_the_last_event_of_a_group_that_is_gone_clears_it() -> None:
     states.delivered([entry(group=A)])
 
     assert published(states) == {A: None}
+
+
+def test_a_state_that_the_broker_has_refused_is_sent_again_with_a_comparison_until_it_is_accepted() -> None:
+    standing = Standing(tokens={A: 1, B: 2})
+    states = States(standing)
+    states.delivered([entry(group=A)])
+    assert published(states) == {A: 1}
+
+    states.answered(A, is_to_be_repeated=True)
+
+    assert published(states, now=COMPARE_SECONDS - 1) == {}
+    assert published(states, now=COMPARE_SECONDS) == {A: 1}
+    states.answered(A, is_to_be_repeated=False)
+    assert published(states, now=2 * COMPARE_SECONDS) == {}
+
+
+def test_of_many_states_that_the_broker_refuses_a_few_are_tried_at_a_time_and_all_in_turn() -> None:
+    groups = [GroupId(f"o1/g{number:03}") for number in range(120)]
+    states = States(Standing(tokens=dict.fromkeys(groups, 1)))
+    states.delivered([entry(group=group) for group in groups])
+    tried = list(published(states))
+    for group in tried:
+        states.answered(group, is_to_be_repeated=True)
+
+    again: list[GroupId] = []
+    for comparison in range(1, 4):
+        found = list(published(states, now=comparison * COMPARE_SECONDS))
+        assert len(found) <= 50
+        again += found
+        for group in found:
+            states.answered(group, is_to_be_repeated=True)
+
+    assert set(again) == set(groups)
