@@ -41,6 +41,7 @@ class Working:
         self._context = context
         self._estimates = estimates
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self._garbage = Garbage()
         self.is_stopping = False
@@ -82,11 +83,16 @@ class Working:
         await self._coordinator.stop()
 
     async def cancel(self) -> None:
-        """End the tasks."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
+        """End the tasks, and wait for them, also for those of an earlier call that gave up."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._ending += self._tasks
+        self._tasks = []
+        if self._ending:
+            # not `gather`, which would cancel them again in the middle of their end
+            await asyncio.wait(self._ending)
+            await asyncio.gather(*(task for task in self._ending if task.done()), return_exceptions=True)
+            self._ending = [task for task in self._ending if not task.done()]
 
     async def watch(self) -> None:
         """Wait until one of the tasks ends by itself, which is a bug, and raise its error."""
