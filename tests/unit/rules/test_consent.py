@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -22,6 +23,7 @@ from tests.support.values import (
     BERT,
     CARL,
     DEPLOYMENT,
+    GROUP,
     NMP,
     NOW,
     OTHER_NMP,
@@ -118,6 +120,37 @@ def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
     assert isinstance(early, Wait)
     assert Code.NOT_APPROVED in [reason.code for reason in early.reasons]
     assert Code.NOT_APPROVED not in [reason.code for reason in getattr(late, "reasons", ())]
+
+
+@pytest.mark.parametrize(
+    ("approval", "revised_ago", "is_enough"),
+    [
+        ({"scope": "*"}, 60, True),
+        ({"scope": "o1"}, 60, True),
+        ({"scope": GROUP}, 60, True),
+        ({"scope": "o2"}, 60, False),
+        ({"scope": "o1/fans"}, 60, False),
+        ({"subject": OTHER_NMP}, 60, False),
+        ({"kind": Kind.SERVICE}, 60, False),
+        ({}, 30, True),
+        ({}, 29, False),
+        ({}, None, False),
+        ({"since": at(-10)}, 60, True),
+        ({"since": at(-11)}, 60, False),
+    ],
+)
+def test_an_approval_is_for_one_release_in_its_scope(
+    approval: dict[str, Any], revised_ago: float | None, is_enough: bool
+) -> None:
+    given = Approval(
+        **({"scope": "*", "kind": Kind.AGENT, "subject": NMP, "since": at(30), "by": "eva", "why": "ok"} | approval)
+    )
+    policies = {(Kind.AGENT, NMP): policy(revised_at=None if revised_ago is None else at(revised_ago))}
+    facts = group(limits=limits(approval=True), approvals=(given,), policies=policies)
+
+    decision = decide(case(ask(), facts))
+
+    assert decision == Grant() if is_enough else isinstance(decision, Wait)
 
 
 def braked_at(*ago: float, limit: int = 3) -> Group:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agbot.rules import health, order
 from agbot.rules import lease as leases
@@ -18,7 +19,7 @@ from agbot.rules.facts import Sight
 from agbot.rules.lease import End, Kind
 from agbot.rules.reasons import Cause, Code
 from agbot.rules.review import review
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Gap, Now, SeenTime
 from agbot.rules.verdict import Keep, Suspect
 from agbot.store.texts import seen_moment, seen_stamp, stamp
 from tests.support import values
@@ -89,6 +90,58 @@ def test_a_deadline_is_shown_as_the_earliest_time_at_which_it_can_come() -> None
 
     assert BLIND.shown(deadline) == BLIND.wall + timedelta(minutes=5)
     assert (BLIND + timedelta(minutes=1)).shown(deadline) == BLIND.shown(deadline)
+
+
+def gap(begun_ago: float, ended_ago: float, *, is_step: bool = False) -> Gap:
+    return Gap(start=at(begun_ago), end=at(ended_ago), is_step=is_step)
+
+
+TWICE_BLIND = structs.replace(NOW, seen=seen_at(0) - timedelta(seconds=90), gaps=(gap(500, 440), gap(200, 170)))
+"""Now, after a minute and half a minute in which we saw nothing."""
+
+
+@pytest.mark.parametrize(
+    ("ago", "age"), [(0, 0), (170, 170), (180, 170), (200, 170), (300, 270), (440, 410), (470, 410), (600, 510)]
+)
+def test_the_age_of_a_stamp_is_the_time_since_then_in_which_we_could_see(ago: float, age: float) -> None:
+    assert TWICE_BLIND.age_of(at(ago)) == timedelta(seconds=age)
+
+
+@pytest.mark.parametrize(("age", "ago"), [(-5, -5), (0, 0), (169, 169), (171, 201), (270, 300), (409, 439), (411, 501)])
+def test_a_moment_of_seen_time_is_shown_as_the_date_that_it_had(age: float, ago: float) -> None:
+    assert TWICE_BLIND.shown(TWICE_BLIND.seen - timedelta(seconds=age)) == at(ago)
+
+
+def test_what_was_stamped_before_the_exchanges_clock_was_set_back_is_older_than_it_looks() -> None:
+    set_back = structs.replace(NOW, gaps=(gap(100, 160, is_step=True),))
+
+    assert set_back.age_of(at(170)) == timedelta(seconds=230)
+    assert set_back.age_of(at(150)) == timedelta(seconds=150)
+    assert set_back.shown(set_back.seen - timedelta(seconds=230)) == at(230), "a step takes no time on our own clock"
+
+
+def test_while_we_are_blind_what_came_before_is_shown_as_long_ago_as_it_is() -> None:
+    blind = structs.replace(NOW, blind=timedelta(seconds=40))
+
+    assert blind.shown(blind.seen - timedelta(seconds=1)) == at(41)
+    assert blind.shown(blind.seen) == at(0)
+
+
+def test_a_time_is_certain_since_the_last_step_of_a_clock() -> None:
+    assert TWICE_BLIND.certain_since is None
+    assert structs.replace(
+        TWICE_BLIND, gaps=(gap(900, 890, is_step=True), gap(500, 440, is_step=True), gap(200, 170))
+    ).certain_since == at(440)
+
+
+@pytest.mark.parametrize(("interval", "settling"), [(0, 60), (60, 60), (61, 61)])
+def test_after_a_blindness_a_node_is_waited_for_for_its_own_interval_and_a_minute_at_least(
+    interval: float, settling: float
+) -> None:
+    just, before = (structs.replace(NOW, clear_since=seen_at(settling - each)) for each in (0, 1))
+
+    assert just.is_settled(interval)
+    assert not before.is_settled(interval)
 
 
 def test_a_lease_does_not_expire_while_no_one_can_look() -> None:
