@@ -142,9 +142,8 @@ def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
 def test_an_approval_is_for_one_release_in_its_scope(
     approval: dict[str, Any], revised_ago: float | None, is_enough: bool
 ) -> None:
-    given = Approval(
-        **({"scope": "*", "kind": Kind.AGENT, "subject": NMP, "since": at(30), "by": "eva", "why": "ok"} | approval)
-    )
+    usual: dict[str, Any] = {"scope": "*", "kind": Kind.AGENT, "subject": NMP, "since": at(30)}
+    given = Approval(**(usual | approval), by="eva", why="tested")
     policies = {(Kind.AGENT, NMP): policy(revised_at=None if revised_ago is None else at(revised_ago))}
     facts = group(limits=limits(approval=True), approvals=(given,), policies=policies)
 
