@@ -24,6 +24,7 @@ from agbot.rules.ids import OrgId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.limits import LimitsOf
 from agbot.rules.nearest import did_you_mean
+from agbot.settings.document import variable_of
 from agbot.settings.load import Loaded
 from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
@@ -121,7 +122,7 @@ def _org(given: _Given) -> OrgId:
     ]
     if not named:
         raise click.UsageError("Name what is rolled out: --nmp, --policy or both.")
-    if len(set(named)) > 1:
+    if len(set(named)) > 1:  # one reading of a hub is of one organisation
         raise click.UsageError(f"Both policies must be of one organisation, not of {named[0]} and {named[1]}.")
     return OrgId(named[0])
 
@@ -130,7 +131,8 @@ def _settings(given: _Given) -> tuple[Loaded | None, LimitsOf]:
     """Read the settings; a snapshot can do without, and then the rules are the defaults."""
     if given.is_of_file and settings_file.find(given.config) is None:
         return None, _approving(limits_of(Settings()), given)
-    of_hub = {"HZN_EXCHANGE_URL": given.source} if given.source is not None and not given.is_of_file else {}
+    # the variable that goes before all others: one of them may name another hub
+    of_hub = {variable_of("exchange.url"): given.source} if given.source is not None and not given.is_of_file else {}
     loaded = settings_file.load(given.config, {**os.environ, **of_hub}, may_lack_secrets=given.is_of_file)
     return loaded, _approving(limits_of(loaded.settings), given)
 

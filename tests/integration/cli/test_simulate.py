@@ -39,8 +39,8 @@ class Desk:
     folder: Path
     url: str
 
-    def run(self, *words: str, coordinator: str = _NOWHERE) -> Result:
-        environ = {"AGBOT_URL": coordinator, "HZN_ORG_ID": "o1", "HZN_EXCHANGE_URL": None, "TZ": "UTC"}
+    def run(self, *words: str, coordinator: str = _NOWHERE, **more: str) -> Result:
+        environ = {"AGBOT_URL": coordinator, "HZN_ORG_ID": "o1", "HZN_EXCHANGE_URL": None, "TZ": "UTC", **more}
         config = ("--config", str(self.folder / "agbot.toml"))
         return CliRunner().invoke(main, ["simulate", *words, *config], env=environ, prog_name="agbot")
 
@@ -243,6 +243,13 @@ def test_mistakes_are_named_with_what_was_tried(
     assert result.exit_code == code, result.output
     for text in texts:
         assert text in result.output
+
+
+@pytest.mark.parametrize("variable", ["AGBOT_EXCHANGE_URL", "HZN_EXCHANGE_URL"])
+def test_the_hub_that_is_named_is_read_whatever_the_environment_names(desk: Desk, variable: str) -> None:
+    result = desk.run("--nmp", "agent-2.32", "--from", "http://127.0.0.1:1/v1", **{variable: desk.url})
+
+    assert (result.exit_code, "http://127.0.0.1:1/v1/orgs/o1" in result.output) == (5, True), result.output
 
 
 def test_a_snapshot_of_another_organisation_is_named(desk: Desk) -> None:
