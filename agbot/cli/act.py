@@ -92,6 +92,7 @@ def resume(*, place: Place, store: bool, rest: bool, subject: str | None, order:
     the upgrade may continue. With --store and no scope, you state that a replaced lease store has
     lost no running upgrade: grants then do not wait until every organisation has been read.
     """
+    # the coordinator would end one of them and say nothing of the others
     given = [name for name, is_given in (("--store", store), ("--rest", rest), ("--subject", subject)) if is_given]
     if len(given) > 1:
         raise click.UsageError(f"give one of {' and '.join(given)}: each ends something else.")
@@ -115,6 +116,7 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
     """
     name = options.qualified_name(node, org, "node")
     if withdraw:
+        # --until always has a value, its default: only one that was typed would be ignored here
         source = click.get_current_context().get_parameter_source("until")
         if subject is not None or source is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--withdraw takes the node's only allowance back: leave out --subject and --until.")

@@ -41,6 +41,7 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
     started it here is stated.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
+    # by this machine's clock: a daemon that is started here would judge by it too
     beside = partial(at_start.mismatches, now=SystemClock().now())
     reading = load.read(file, os.environ, may_lack_secrets=True, beside=beside)
     if as_json:

@@ -182,6 +182,7 @@ class Client:
                 self.url, self._tried(method, path), error, self.seconds, may_be_done=may_be_done
             ) from error
         finally:
+            # none is kept: one that the coordinator closes meanwhile would make a request uncertain
             connection.close()
         return reply.status, content
 
@@ -191,6 +192,7 @@ class Client:
         Also empty if it states none. A coordinator that stands by answers for the leader.
         """
         theirs = next((version for path in _ABOUT if (version := self._version(path))), "")
+        # the same version: what is wrong has another reason, which must not be hidden by this one
         if theirs in {"", __version__}:
             return ""
         return f"the coordinator at {self.url} is {_compared(theirs)} this command (version {theirs}; this is {__version__})"
@@ -216,6 +218,7 @@ class Client:
                 problem=f"the answer was {status}, and not in the form of the coordinator",
                 next_step="is that the [console] listener? --url or AGBOT_URL names it",
             )
+        # an older coordinator has no such path; 404 alone is also the answer to an unknown name
         is_unknown = status == WRONG_METHOD or problem == NO_SUCH_PATH
         other = self._other_version() if is_unknown or status == HTTPStatus.BAD_REQUEST else ""
         if other and is_unknown:

@@ -61,6 +61,7 @@ def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool
         raise click.UsageError("--cure asks before each row; with --json, or without a terminal, give --yes too.")
     found = settings_file.find(file)
     settings_read = load.read(found, os.environ, may_lack_secrets=True)
+    # neither --url nor AGBOT_URL: the settings under examination say where their coordinator is
     is_default = click.get_current_context().get_parameter_source("url") is ParameterSource.DEFAULT
     if is_default and settings_read.loaded is not None:
         url = own_url(settings_read.loaded.settings.console.listen)
@@ -91,6 +92,7 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
         screen.print_json(_plain(report, outcomes))
     if any(not each.is_cured for each in outcomes):
         return Exit.REFUSED
+    # what was deleted is no reason for exit code 1, and what was declined is
     cured = {each.slot.row for each in outcomes}
     left = Report(findings=report.findings, slots=tuple(each for each in report.slots if each.row not in cured))
     return Exit.BAD_INPUT if left.verdict is Verdict.WRONG else Exit.OK
@@ -118,7 +120,7 @@ def _cured(runner: asyncio.Runner, opened: Doctor, report: Report, *, yes: bool,
     for slot in report.curable:
         effect = screen.clean(f"This deletes the row of {slot.row.node} for {slot.subject} in {slot.row.group}.")
         if not options.agrees(f"\n{effect}", "Delete it?", yes=yes):
-            continue
+            continue  # no is for this row; Ctrl-C ends the command
         outcome = runner.run(opened.cure(slot))
         if not quiet:
             mark = ("cured", "green") if outcome.is_cured else ("not cured", "red")

@@ -18,6 +18,7 @@ def on_signal(signals: Iterable[signal.Signals] = _SIGNALS) -> asyncio.Event:
     """
     ended = asyncio.Event()
     for number in signals:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
+        # below nohup, and for a job in the background of a script, Ctrl-C is not meant for it
+        if signal.getsignal(number) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
     return ended

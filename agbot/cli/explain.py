@@ -72,6 +72,7 @@ def _line(rule: RuleView, width: int, now: datetime) -> Text:
     yes, no = screen.marks()
     mark = (yes, "green") if rule.passes else (no, "bold red")
     code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
+    # it may have come since the rule was checked
     left = (rule.until - now).total_seconds() if rule.until and not rule.passes else 0.0
     until = f" (in {span(left)}{' at the latest' if rule.at_latest else ''})" if left > 0 else ""
     name = (rule.rule.ljust(width), "" if rule.passes else "bold")

@@ -66,6 +66,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on standard error, and with `--json` on standard output."""
+        # on standard output, where a program reads the result: it gets JSON in either case
         if self._as_json:
             error = {"tried": self.tried, "problem": self.problem, "next": self.next_step, "exit_code": self.exit_code}
             click.echo(escaped_json(json.dumps({"error": error}, ensure_ascii=False, indent=2)))

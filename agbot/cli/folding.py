@@ -17,7 +17,7 @@ _FEWEST_COLUMNS: Final = 24
 
 def folded(text: str, out: IO[Any], *, indent: int = 2) -> str:
     """Return a text as this stream shows it; its further lines begin at `indent`."""
-    if not out.isatty():
+    if not out.isatty():  # a program looks for a sentence in one line
         return text
     columns = max(shutil.get_terminal_size().columns, _FEWEST_COLUMNS)
     rest = " " * indent

@@ -124,7 +124,7 @@ def uninstall(*, dry_run: bool, yes: bool, place: _Place, as_json: bool) -> None
     from agbot.guard import status as statuses
 
     found = _attempt("looking at the guard", place, lambda connection: statuses.look(connection, schemas))
-    if found.version is not None:
+    if found.version is not None:  # without a guard there is nothing to lose, and a script goes on
         options.confirm(_loss(found), "Remove the guard?", yes=yes)
     was_there = _attempt("removing the guard", place, lambda connection: installing.uninstall(connection, schemas))
     text = "the guard is removed" if was_there else "the guard was not installed"
@@ -211,10 +211,11 @@ def _attempt(tried: str, place: _Place, work: Callable[[Connection], _Result], *
     from agbot.guard.installing import GuardError, GuardLockedError, GuardUnreachableError
 
     try:
-        if prepares:
+        if prepares:  # the guard's own tables are in the schema of the lease store
             installing.prepare_store(address)
         return installing.perform(address, work)
     except GuardUnreachableError as error:
+        # the agbot locks its tables for moments only: another session does, such as an open psql
         is_locked = isinstance(error, GuardLockedError)
         step = (
             "look whether a session keeps the agbot's tables locked" if is_locked else "correct --database or [store]"

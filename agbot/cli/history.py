@@ -71,6 +71,7 @@ def history(
             raise click.UsageError("--follow shows what happens; it does not go with replay.")
         following.follow(client, query, limit, as_json=as_json)
     elif action:
+        # all of them: a difference in an old decision shows a changed rule as well as a new one
         found = replay(entry for entry, _ in journal.newest_first(client, query, limit))
         _write_replay(found, as_json=as_json)
         ctx.exit(_DIFFERENT if found.different else 0)

@@ -68,7 +68,7 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
         target.parent.mkdir(parents=True, exist_ok=True)
         outcome = "written"
         if target.exists():
-            if target.read_bytes() == content:
+            if target.read_bytes() == content:  # and its NAME.old stays that of the last change
                 return "unchanged"
             if not force:
                 return "kept"

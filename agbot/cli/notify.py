@@ -43,7 +43,7 @@ def notify(*, is_test: bool, wait_seconds: float, token_file: Path | None, url: 
     in time.
     """
     client = Client(url=url)
-    wanted = 0
+    wanted = 0  # without a test event every receiver has confirmed enough, and nothing is waited for
     if is_test:
         body = TestBody(by=options.person())
         answer = client.post(api.TEST_RECEIVERS, body=body, token_file=token_file)

@@ -69,7 +69,7 @@ def qualified(name: str, org: str | None, noun: str) -> tuple[str, str]:
         click.UsageError: there is no organisation.
     """
     given, slash, bare = name.partition("/")
-    if slash and given and bare:
+    if slash and given and bare:  # -o completes, and never moves a name to another organisation
         return given, bare
     if slash or not name or not org:
         raise click.UsageError(
@@ -147,6 +147,7 @@ def agrees(effect: str, question: str, *, yes: bool) -> bool:
 def person() -> str:
     """Return the user's name for the journal: the user behind sudo, if there is one."""
     try:
+        # the journal is to name a person, and with sudo everyone is root
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"

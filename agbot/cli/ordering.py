@@ -75,6 +75,7 @@ class Place:
         named = [each for each in (STORE_SCOPE if store else None, self.scope, self.group, self.node) if each]
         if store and len(named) > 1:
             raise click.UsageError("--store is for the whole lease store: give no scope with it.")
+        # two are not one scope inside the other: the smaller one would have been meant, or both
         if len(named) != 1:
             raise click.UsageError(
                 f"give one scope: '*' for the fleet, ORG, ORG/GROUP, {self.options}; -o only completes names."

@@ -83,6 +83,7 @@ async def _run(config: Path | None, loaded: Loaded, lines: LogQueue, environ: Ma
     context = Context(reload=lambda: load.load(config, environ), dropped_lines=lambda: lines.dropped)
     try:
         await Daemon(loaded, context).run(garbage.begin)
+    # before StoreError, of which it is one: it has an exit code of its own
     except StoreLockedError as error:
         log.write(DaemonFailed(error=str(error)))
         return _STORE_IN_USE

@@ -51,6 +51,7 @@ def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_la
     from agbot.settings.load import read
 
     file = find(given)
+    # secrets may be lacking: systemd has them for the daemon, and this user may not read them
     reading = read(file, os.environ if environ is None else environ, may_lack_secrets=may_lack_secrets)
     if reading.loaded is None:
         raise Failure(

@@ -120,6 +120,7 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
         groups, ordered = client.read(api.GROUPS).groups, client.read(api.ORDERS)
         held = _held(client, source.org)
     except Failure as failure:
+        # a forecast without them may still be wanted, before there is a coordinator; it says so
         text = f"the coordinator's leases, orders and history were not read: {failure.problem}"
         return Orders(), (text,)
     leases = [each.lease for each in groups if ids.org_of(each.id) == source.org]

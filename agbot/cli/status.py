@@ -79,6 +79,7 @@ def _write(out: Console, found: Status, *, is_part: bool) -> None:
     _write_coordinators(out, found.coordinators, now)
     if found.position is Position.LEADING:
         _write_overview(out, found, now)
+    # why it is not ready has been printed above, by a leader
     stated = found.not_ready if found.position is Position.LEADING and not found.ready else ()
     for item in found.attention:
         if item.text not in stated:

@@ -199,6 +199,7 @@ def _path(config: Path | None, tried: str) -> Path:
 def _attempt(tried: str, work: Callable[[], Result]) -> Result:
     try:
         return work()
+    # before StoreError, of which it is one: here the daemon runs, and nothing is broken
     except StoreLockedError as error:
         raise Failure(Exit.REFUSED, tried=tried, problem=str(error), next_step="systemctl stop agbot") from error
     except StoreError as error:

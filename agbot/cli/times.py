@@ -67,6 +67,7 @@ def _read(text: str, now: Callable[[], datetime], direction: int, option: str) -
             day = now().astimezone().date() + timedelta(days=max(direction, 0))
             return datetime.combine(day, time()).astimezone(UTC)
         if of_day and text:
+            # a day of this machine's zone, which may have 23 or 25 hours: no 24 of them are added
             day = now().astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
             # which takes no `8:30`
             clock = time.fromisoformat((of_day[2] or "00:00").rjust(5, "0"))

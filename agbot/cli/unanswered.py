@@ -37,6 +37,7 @@ def no_answer(url: str, tried: str, error: Exception, seconds: float, *, may_be_
 def _reason(error: Exception, seconds: float) -> str:
     if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         return "it does not speak TLS: try http:// instead of https://"
+    # before the others: it is an OSError, mostly without a text
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s"
     if isinstance(error, socket.gaierror):

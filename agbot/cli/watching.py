@@ -49,6 +49,7 @@ def watch_json(ask: Callable[[], bytes], seconds: float) -> None:
 
 
 def _drawn(draw: Draw, out: Console) -> str:
+    # captured, so that a picture is written in one piece and none is seen half drawn
     with out.capture() as captured:
         try:
             draw(out)

@@ -38,6 +38,7 @@ def agrees(question: str) -> bool:
         Failure: the input ended before an answer.
     """
     click.echo(folded(f"{screen.clean(question)} [y/N]:", sys.stdout) + " ", nl=False)
+    # not click.confirm: it asks again after any other answer, and at the end of input only aborts
     answer = sys.stdin.readline()
     if not answer:
         click.echo()

@@ -32,5 +32,5 @@ def views(url: str) -> dict[GroupId, GroupView] | None:
 def _read(url: str, endpoint: Endpoint[Answer], *names: str) -> Answer | None:
     try:
         return Client(url=url, seconds=_SECONDS).read(endpoint, *names)
-    except Failure:
+    except Failure:  # whatever it is: the Exchange alone decides, and the warning says what is unknown
         return None

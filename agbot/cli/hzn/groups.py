@@ -82,6 +82,7 @@ async def _replace(
     session: Session, before: HaGroup, members: tuple[str, ...], description: str, *, says_yes: bool, coordinator: str
 ) -> Outcome:
     change = plan.replacement(before, members, description)
+    # hzn asks no one here, so its scripts have no answer ready: only a person is asked
     asks = options.is_person() and not says_yes and not session.is_dry and not change.changes_nothing
     if asks or session.is_dry or change.removed:
         say(f"HA group {screen.clean(before.id)} exists. Replacing it", err=not asks)
@@ -125,6 +126,7 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
     question = f"Are you sure you want to remove HA group {group} from the Horizon Exchange?"
     if asking.declines(question, session, is_forced=is_forced):
         return outcome(group, "nothing", nodes_unchanged=before.members if before else ())
+    # also if it has been deleted since it was read
     if before is None or (not session.is_dry and not await session.exchange.delete_group(group)):
         raise await session.no_group(group)
     if session.is_dry:

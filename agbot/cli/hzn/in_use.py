@@ -73,6 +73,7 @@ async def warn(session: Session, leaving: Leaving, url: str) -> None:
 
     What cannot be read is left out: the command itself will report the error.
     """
+    # the coordinator first: statuses in the Exchange show neither leases nor deferrals
     view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
     asking.warn(await _by_statuses(session, leaving) if view is None else _consequences(view, leaving))
 
