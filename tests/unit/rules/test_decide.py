@@ -7,6 +7,7 @@ from datetime import time
 
 import pytest
 
+from agbot.rules import lease as leases
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Ask, Policy, Row, Sight
 from agbot.rules.group import Group, Rollout, Traffic
@@ -27,8 +28,10 @@ from tests.support.values import (
     NOW,
     OTHER_NMP,
     POLICIES,
+    TTL,
     ask,
     at,
+    begun,
     brake,
     busy,
     case,
@@ -46,6 +49,7 @@ from tests.support.values import (
     suspected,
     turn,
     waiter,
+    why_not,
 )
 from tests.unit.rules.situations import CLOSED, NOBODY, codes, everything, paused
 
@@ -408,3 +412,42 @@ def test_a_question_that_makes_no_sense_makes_no_one_a_waiter(question: Ask, fac
 
     assert isinstance(decision, Wait)
     assert decision.is_remembered is (code not in FINAL)
+
+
+def test_the_holder_of_a_suspect_lease_is_not_refused_because_of_it() -> None:
+    assert why_not(ask(BERT), group(lease=suspected(claim(BERT)))) == ()
+
+
+def two_fell_silent(before: Cause, *, was_offline: str = "") -> Group:
+    """Put a group in which Carl's service upgrade ended like this, and Anna's lease for the same is suspect."""
+    by_carl, by_anna = (begun(900, was_offline=was_offline == name) for name in ("carl", "anna"))
+    first = leases.release(held(claim(CARL, Kind.SERVICE), progress=by_carl), before, NOW)
+    second = leases.grant(first, claim(ANNA, Kind.SERVICE), NOW, TTL, by_anna)
+    return group(member(ANNA, ago=900), member(BERT), member(CARL, ago=900), lease=leases.suspect(second))
+
+
+@pytest.mark.parametrize("before", [Cause.EXPIRED, Cause.SUPERSEDED])
+def test_no_third_member_begins_a_release_in_which_two_have_fallen_silent(before: Cause) -> None:
+    (reason,) = why_not(service_ask(), two_fell_silent(before))
+
+    assert reason.code is Code.LEASE_SUSPECT
+    assert reason.text.endswith(f"it is not known how that upgrade ended, as with {CARL} before it")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        two_fell_silent(Cause.FORCED),
+        two_fell_silent(Cause.EXPIRED, was_offline="carl"),
+        two_fell_silent(Cause.EXPIRED, was_offline="anna"),
+    ],
+    ids=["a person had ended the first", "the first had been offline", "the second had been offline"],
+)
+def test_one_silent_member_alone_keeps_no_service_from_its_peers(facts: Group) -> None:
+    assert why_not(service_ask(), facts) == ()
+
+
+def test_a_suspect_lease_of_one_member_alone_names_no_other() -> None:
+    (reason,) = why_not(service_ask(), group(lease=two_fell_silent(Cause.FORCED).lease))
+
+    assert reason.text.endswith("it is not known how that upgrade ended")
