@@ -5,6 +5,8 @@ These commands work without it, so they hardly wait.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from agbot.cli.client import Client
 from agbot.cli.failure import Failure
 from agbot.console import api
@@ -20,17 +22,22 @@ command."""
 
 def view_of(group: GroupId, url: str) -> GroupView | None:
     """Return the group; None if no coordinator is reachable, or it does not know the group."""
-    return _read(url, api.GROUP, ids.org_of(group), ids.name_of(group))
+    return _read(_client(url), api.GROUP, ids.org_of(group), ids.name_of(group))
 
 
-def views(url: str) -> dict[GroupId, GroupView] | None:
-    """Return all groups; None if no coordinator is reachable."""
-    found = _read(url, api.GROUPS)
-    return None if found is None else {view.id: view for view in found.groups}
+def views(url: str) -> tuple[dict[GroupId, GroupView] | None, datetime]:
+    """Return all groups, and the coordinator's time; if none is reachable, None and our own."""
+    client = _client(url)
+    found = _read(client, api.GROUPS)
+    return None if found is None else {view.id: view for view in found.groups}, client.now()
 
 
-def _read(url: str, endpoint: Endpoint[Answer], *names: str) -> Answer | None:
+def _client(url: str) -> Client:
+    return Client(url=url, seconds=_SECONDS)
+
+
+def _read(client: Client, endpoint: Endpoint[Answer], *names: str) -> Answer | None:
     try:
-        return Client(url=url, seconds=_SECONDS).read(endpoint, *names)
+        return client.read(endpoint, *names)
     except Failure:  # whatever it is: the Exchange alone decides, and the warning says what is unknown
         return None

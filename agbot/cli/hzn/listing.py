@@ -17,7 +17,6 @@ from rich.text import Text
 from agbot.cli import screen
 from agbot.cli.hzn import coordinator
 from agbot.cli.hzn.session import Session
-from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView
 from agbot.exchange import timestamps
 from agbot.exchange.administration import HaGroup, NodeRecord
@@ -37,6 +36,8 @@ class Listed:
     nodes: Mapping[NodeId, NodeRecord]
     views: Mapping[GroupId, GroupView] | None
     """None if no coordinator is reachable."""
+    now: datetime
+    """To compute ages of heartbeats, whose stamps are not of this machine's clock."""
 
 
 async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
@@ -84,24 +85,24 @@ async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Liste
             nodes |= await session.exchange.nodes(org)
         except ExchangeError as error:
             click.echo(f"agbot: warning: the nodes cannot be read: {screen.clean(error.what_came_back)}", err=True)
-    return Listed(groups=groups, nodes=nodes, views=await asyncio.to_thread(coordinator.views, url))
+    views, now = await asyncio.to_thread(coordinator.views, url)
+    return Listed(groups=groups, nodes=nodes, views=views, now=now)
 
 
 def write(out: Console, listed: Listed, *, is_long: bool) -> None:
     """Print a table for each group."""
-    now = SystemClock().now()
     if not listed.groups:
         out.print("there is no HA group")
     for number, group in enumerate(listed.groups):
         if number:
             out.print()
-        _write_group(out, group, listed, now, is_long=is_long)
+        _write_group(out, group, listed, is_long=is_long)
     if listed.views is None and listed.groups:
         out.print()
         out.print("No coordinator is reachable (AGBOT_URL), so leases and waits are not shown.", style="dim")
 
 
-def _write_group(out: Console, group: HaGroup, listed: Listed, now: datetime, *, is_long: bool) -> None:
+def _write_group(out: Console, group: HaGroup, listed: Listed, *, is_long: bool) -> None:
     description = f"  {screen.clean(group.description)}" if group.description else ""
     out.print(
         Text.assemble((screen.clean(group.id), "bold"), f"{description}  ({count(len(group.members), 'member')})")
@@ -113,7 +114,7 @@ def _write_group(out: Console, group: HaGroup, listed: Listed, now: datetime, *,
         out.print("  empty, or none of its nodes is yours", style="dim")
         return
     view = (listed.views or {}).get(group.id)
-    rows = [_row(ids.node_id(ids.org_of(group.id), name), listed.nodes, view, now) for name in group.members]
+    rows = [_row(ids.node_id(ids.org_of(group.id), name), listed.nodes, view, listed.now) for name in group.members]
     shown = len(_HEADINGS) if listed.views is not None else len(_HEADINGS) - 2
     screen.table(out, _HEADINGS[:shown], [row[:shown] for row in rows])
 
