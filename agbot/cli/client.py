@@ -157,6 +157,11 @@ class Client:
     def _good(self, status: int, content: bytes, tried: str) -> bytes:
         if status != HTTPStatus.OK:
             raise self._refusal(status, content, tried)
+        try:
+            # with --json nothing else looks at it, and any web server answers something with 200
+            msgspec.json.decode(content.decode(), type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _not_ours(status, tried) from error
         return content
 
     def _exchange(
@@ -212,12 +217,7 @@ class Client:
             error = json.loads(content)["error"]
             problem, next_step = str(error["problem"]), str(error["next"])
         except (ValueError, KeyError, TypeError):
-            return Failure(
-                Exit.UNREACHABLE,
-                tried=tried,
-                problem=f"the answer was {status}, and not in the form of the coordinator",
-                next_step="is that the [console] listener? --url or AGBOT_URL names it",
-            )
+            return _not_ours(status, tried)
         # an older coordinator has no such path; 404 alone is also the answer to an unknown name
         is_unknown = status == WRONG_METHOD or problem == NO_SUCH_PATH
         other = self._other_version() if is_unknown or status == HTTPStatus.BAD_REQUEST else ""
@@ -265,6 +265,15 @@ def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, s
 def _trust() -> ssl.SSLContext:
     """Load the authorities once: a replay of the journal makes hundreds of requests."""
     return ssl.create_default_context()
+
+
+def _not_ours(status: int, tried: str) -> Failure:
+    return Failure(
+        Exit.UNREACHABLE,
+        tried=tried,
+        problem=f"the answer was {status}, and not in the form of the coordinator",
+        next_step="is that the [console] listener? --url or AGBOT_URL names it",
+    )
 
 
 def _bad_url(url: str, why: str) -> Failure:

@@ -19,9 +19,9 @@ from tests.integration.cli.conftest import Shell
 from tests.support.patience import PATIENCE_SECONDS
 
 
-def run(*words: str) -> Result:
+def run(*words: str, **environ: str) -> Result:
     return CliRunner().invoke(
-        main, words, env={"AGBOT_URL": None, "HTTP_PROXY": "http://127.0.0.1:9"}, prog_name="agbot"
+        main, words, env={"AGBOT_URL": None, "HTTP_PROXY": "http://127.0.0.1:9", **environ}, prog_name="agbot"
     )
 
 
@@ -87,7 +87,8 @@ def test_an_address_that_is_none_is_bad_input(url: str) -> None:
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "answer was 404"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnull", "answer was 404"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "answer was 302"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<p>hi</p>", "not what this command expects"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<p>hi</p>", "answer was 200, and not in the form"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{"\xff"}', "answer was 200, and not in the form"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "not what this command expects"),
     ],
 )
@@ -99,6 +100,35 @@ def test_something_else_listens_there(stranger: tuple[str, list[bytes]], answer:
 
     assert result.exit_code == 5
     assert stated in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("leases",),
+        ("orders",),
+        ("status",),
+        ("status", "--watch"),
+        ("explain", "o1/n"),
+        ("rollout",),
+        ("history",),
+        ("hold", "o1", "--reason", "x"),
+    ],
+    ids=" ".join,
+)
+def test_so_it_is_with_json_for_which_the_answer_is_shown_as_it_is(
+    stranger: tuple[str, list[bytes]], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    url, answers = stranger
+    answers.append(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<p>hi</p>")
+    token = tmp_path / "token"
+    token.write_text("let-me-in-0123456789\n", encoding="utf-8")
+    token.chmod(0o600)
+
+    result = run(*words, "--json", "--url", url, AGBOT_OPERATOR_TOKEN_FILE=str(token))
+
+    assert result.exit_code == 5, result.output
+    assert "answer was 200, and not in the form" in json.loads(result.stdout)["error"]["problem"]
 
 
 @pytest.mark.parametrize(
