@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from agbot.coordinator.permission import Granted
@@ -10,6 +11,7 @@ from agbot.rules.ids import group_id, node_id
 from agbot.rules.limits import Limits
 from agbot.rules.records import Hold
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -43,6 +45,31 @@ async def test_a_member_that_is_silent_while_somebody_waits_is_shown_as_offline(
 
     assert view is not None
     assert {member.node: member.available for member in view.members} == {f"{ORG}/n1": True, f"{ORG}/n2": False}
+
+
+@in_virtual_time
+async def test_while_the_exchange_cannot_be_read_no_member_is_called_available() -> None:
+    """Seen time stands still then, so that what was read last would stay young for the whole night."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=60)
+    await hub.ask("n1", "g1")
+    await hub.live("n1", "n2", seconds=30)
+    group = group_id(ORG, "g1")
+    before, blind_at = hub.coordinator.group(group), hub.clock.now()
+    assert before is not None
+    assert {member.available for member in before.members} == {True}
+
+    down = hub.exchange.faults.add(Fault(kind=FaultKind.DROP))
+    await asyncio.sleep(3600)
+    during = hub.coordinator.group(group)
+    hub.exchange.faults.remove(down)
+
+    assert during is not None
+    assert {member.available for member in during.members} == {None}
+    assert all(member.was_alive and not member.why_unavailable for member in during.members)
+    assert all(member.read_at is not None and member.read_at <= blind_at for member in during.members)
 
 
 @in_virtual_time

@@ -90,7 +90,11 @@ class Estimates:
         expected = forecast(summary, now, record.tenures(self._operations.revised_at(*rollout)))
         if end is not None:
             await self._operations.note(end)
-        elif isinstance(expected, Forecast) and accuracy.to_keep(expected, done, kept):
+        elif (
+            isinstance(expected, Forecast)
+            and accuracy.to_keep(expected, done, kept)
+            and self._operations.overview().ready  # the pace is that of a time in which upgrades began
+        ):
             kind, policy = rollout
             await self._operations.note(
                 RolloutExpected(

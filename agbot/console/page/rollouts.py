@@ -30,6 +30,7 @@ of several events would else show, for 15 s, what was before that event."""
 _AT_ONCE: Final = 250
 """Groups between two pauses, in which questions of nodes are answered."""
 _MOMENTS: Final = 8
+_HALTED: Final = "nothing is granted at present"
 _IN_ORDER: Final = (
     Standing.FAILED,
     Standing.SUSPECT,
@@ -122,8 +123,13 @@ class Rollouts:
         if not line.is_active:
             return replace(line, summary=summary)
         record = self.chronicler.chronicle.rollouts.get(line.rollout) or Record()
-        tenures = record.tenures(self._operations.revised_at(*line.rollout))
-        return replace(line, summary=summary, end=forecast.forecast(summary, now, tenures))
+        return replace(line, summary=summary, end=self._end(line.rollout, record, summary, now))
+
+    def _end(self, rollout: Rollout, record: Record, summary: Summary, now: datetime) -> Forecast | NoForecast:
+        found = forecast.forecast(summary, now, record.tenures(self._operations.revised_at(*rollout)))
+        # the pace is that of a time in which upgrades began, and says nothing about when they will
+        is_halted = isinstance(found, Forecast) and not self._operations.overview().ready
+        return NoForecast(why=_HALTED) if is_halted else found
 
     async def summary(self, rollout: Rollout) -> Summary:
         """Return how far all groups are."""
@@ -162,7 +168,7 @@ class Rollouts:
             begins=begins,
             begun_at=begun_at(begins),
             curve=curve,
-            end=forecast.forecast(summary, now, record.tenures(revised_at)),
+            end=self._end(rollout, record, summary, now),
         )
         current = {key: each for key, (_, each) in self._known.items()}
         self._wholes = {key: each for key, each in self._wholes.items() if current.get(key) is each.summary}

@@ -191,6 +191,8 @@ def _view_member(member: Member, group: Group, situation: Situation) -> MemberVi
     then = None if read_at is None else msgspec.structs.replace(now, wall=now.shown(read_at))
     # if it was not read lately, its silence shows nothing: it is judged as of that read
     is_known = _is_within(situation.view_max_age, read_at, now) or _is_alive(node, limits, now)
+    # seen time stands still while the Exchange cannot be read: what was read last would stay young
+    is_known = is_known and not now.blind
     judged_at = now if is_known else then
     if not _is_within(situation.ages.services, member.agreements_read_at, now):
         member = replace(member, agreements=Sight.UNREAD)

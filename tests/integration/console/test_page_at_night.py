@@ -16,6 +16,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.records import Brake, Hold
+from agbot.rules.statuses import Phase
 from agbot.store.contract import Entry, JournalQuery, StoreUnavailableError
 from tests.integration.console.conftest import Desk, Reply
 from tests.integration.console.scripted import (
@@ -260,3 +261,44 @@ async def test_a_hold_of_a_node_that_is_upgrading_says_that_its_upgrade_goes_on(
 
     assert "1 upgrade that is under way goes on." in confirmed[0]
     assert "No upgrade is under way there." in confirmed[1]
+
+
+async def test_while_the_exchange_cannot_be_read_an_idle_group_is_not_the_reason_why_members_are_not_known(
+    desk: Desk,
+) -> None:
+    unread = MemberView(node=GAMMA, node_type="device", available=None, read_at=NOW - timedelta(hours=2))
+    desk.operations.known = (replace(GROUPS[1], members=(unread,)),)
+    assert "Nothing happens in this group" in words_of(await desk.get("/groups/acme/pumps"))
+
+    desk.operations.seen = replace(desk.operations.seen, view_ok=False)
+
+    shown = words_of(await desk.get("/groups/acme/pumps"))
+    assert "Nothing happens in this group" not in shown
+    assert "The Exchange cannot be read now, so it is not known who is." in shown
+
+
+async def test_while_nothing_is_granted_no_end_of_a_rollout_is_expected(desk: Desk) -> None:
+    shops = [GroupId(f"acme/shop-{number}") for number in range(9)]
+    nodes = [NodeId(f"{shop}-a") for shop in shops]
+    phases = [Phase.ENDED_WELL if number < 7 else None for number in range(9)]
+    desk.operations.far[Kind.AGENT, NMP] = [
+        GroupProgress(
+            group=shop,
+            members=[MemberProgress(node=node, is_gated=True, phase=phase)],
+            holder=None if phase else node,
+        )
+        for shop, node, phase in zip(shops, nodes, phases, strict=True)
+    ]
+    ended = {"cause": "succeeded", "why": "done", "held_seconds": 60.0}
+    begun = [
+        replace(ENTRY, group=shop, node=node, at=NOW - timedelta(minutes=90 - 10 * number), id=number + 1)
+        for number, (shop, node) in enumerate(zip(shops[:7], nodes, strict=False))
+    ]
+    done = [replace(each, event="lease.released", facts=ended, id=each.id + 10) for each in begun]
+    desk.operations.entries = begun + done
+    assert (await desk.get("/v1/rollouts/acme/agent-2.32")).json["end"]["likely"]
+
+    desk.operations.unready("the Exchange has not been read for hours")
+
+    end = (await desk.get("/v1/rollouts")).json["rollouts"][0]["end"]
+    assert (end["likely"], end["why"]) == (None, "nothing is granted at present")
