@@ -18,10 +18,12 @@ from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
 from agbot.rules.holder import CLOCK_TOLERANCE, Review
+from agbot.rules.lease import Kind, Tenure
 from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import Now
+from agbot.rules.statuses import ENDINGS, PHASES
 from agbot.rules.verdict import Release, Renew, Verdict
 
 
@@ -86,6 +88,14 @@ def still_listed(case: Review, status: str, stamp: str = "") -> Verdict | None:
     if now - progress.pending_since < STUCK_AFTER:
         return replace(case.keep, note=f"{case.holder} is done; the agbot still lists it")
     return None
+
+
+def is_only_listed(tenure: Tenure) -> bool:
+    """Whether the node has finished, and only the agbot's row of its upgrade is waited for."""
+    progress = tenure.progress
+    if not progress.observed or progress.pending_since is None:
+        return False
+    return tenure.claim.kind is Kind.SERVICE or PHASES.get(progress.status) in ENDINGS
 
 
 def _going_on(mine: tuple[Agreement, ...], news: tuple[Agreement, ...], case: Review) -> Verdict:

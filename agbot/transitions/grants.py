@@ -14,7 +14,7 @@ from agbot.events import leases as lease_events
 from agbot.events import operators, waits
 from agbot.events.event import DecisionRecord, Event
 from agbot.events.guard import GuardGranted
-from agbot.rules import consent, exclusion, health
+from agbot.rules import consent, exclusion, health, service_progress
 from agbot.rules import lease as leases
 from agbot.rules.deferral import claim_of
 from agbot.rules.facts import Ask, Member, Sight
@@ -196,9 +196,13 @@ def others_upgrading(node: NodeId, group: Group, done: Collection[Claim]) -> Map
     """
     beside = (each for each in group.deferrals.values() if each.is_overlap)
     found = {each.node: each.what for each in beside if _goes_on(each, group, done)}
-    # waited for, but not reported as an overlap, if the agbot's row has gone: it may be over
+    # waited for, but not reported as an overlap, if the agbot's row has gone, or is all that is
+    # left of it: it may be over
     tenure = group.lease.tenure
-    if tenure is not None and not (tenure.progress.observed and tenure.claim in done):
+    is_over = tenure is not None and (
+        (tenure.progress.observed and tenure.claim in done) or service_progress.is_only_listed(tenure)
+    )
+    if tenure is not None and not is_over:
         found[tenure.claim.holder] = tenure.claim.what
     found.pop(node, None)
     return found

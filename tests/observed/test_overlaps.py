@@ -8,8 +8,10 @@ from dataclasses import replace
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
+from agbot.sim.agbot_rows import AgentRow, ServiceRow
+from agbot.sim.exchange import seed
 from agbot.sim.node import SimNode
-from tests.membership.living import CYCLE, GROUP, SLOW_INSTALL, Living, installing
+from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, SLOW_INSTALL, Living, installing
 from tests.observed.upgrading import (
     AFTER,
     SLOW_START,
@@ -21,7 +23,7 @@ from tests.observed.upgrading import (
     unasked,
     until_observed,
 )
-from tests.support.hub import NEW, ORG, codes
+from tests.support.hub import NEW, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 SECOND = "dp2"
@@ -115,3 +117,23 @@ async def test_a_service_upgrade_during_an_agent_upgrade_of_a_peer_is_an_overlap
 
         await hub.until(lambda: hub.deferrals() == {} and serves(AFTER, rest[0]), 400)
         forgive(hub)
+
+
+@in_virtual_time
+async def test_no_overlap_is_reported_with_a_member_of_which_only_the_agbots_row_is_left() -> None:
+    """It has reported success, and the agbot deletes its row later; meanwhile it begins with the next member."""
+    hub = Hub(shows_rows=True)
+    hub.group(GROUP, "n1", "n2", "n3")
+    seed.deployment_policy(hub.exchange, ORG, SECOND, service=f"{ORG}/svc", versions=["1.0.0"])
+    await hub.start()
+    hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n1", nmp=NMP))
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.report("n1", "successful")
+    hub.rows.services.append(ServiceRow(org=ORG, group=GROUP, node=f"{ORG}/n2", policy=f"{ORG}/{SECOND}"))
+    await asyncio.sleep(2 * CYCLE)
+
+    assert hub.lease(GROUP).holder == f"{ORG}/n1"
+    assert hub.events("lease.overlapped") == []
+    assert "overlap" in codes(await hub.ask("n3", GROUP))
+    await hub.stop()

@@ -129,7 +129,7 @@ class OverlapJudge:
         if granted is None:
             return False
         begun = (older.began_at - NOON).total_seconds()
-        if granted <= begun + _SAME_SECONDS + _COMMIT_SECONDS:
+        if granted <= begun + _SAME_SECONDS + _COMMIT_SECONDS or self._is_outlived(older, granted):
             return True
         if self._has_row(older) and self._plan.shows_rows:
             # every agbot had refused since: no one is there, as far as anybody can report
@@ -146,6 +146,11 @@ class OverlapJudge:
         if reported is None or reported < begun - _NOTICE_SECONDS:
             return True
         return granted <= reported + _SAME_SECONDS + _COMMIT_SECONDS + self._hidden_seconds(reported, granted)
+
+    def _is_outlived(self, older: Episode, granted: float) -> bool:
+        """A report of an agent that hangs beside a lease is believed for as long as the longest upgrade (decision 4)."""
+        reported = self._past_gate.get(older.node) if older.kind is Kind.AGENT else None
+        return reported is not None and granted > reported + self._plan.limits.max_upgrade_seconds
 
     def _is_unnoticed(self, older: Episode, begun: float, granted: float) -> bool:
         """Without the lists a service that is down is held for as long as a lease lasts, and never guessed at."""
