@@ -29,6 +29,7 @@ def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
         "windows": [
             {"window": str(each), "next_opening": _iso(_next_opening([each], now))} for each in found.rules.windows
         ],
+        # the next opening of a window that is open is the present
         "may_start_now": not found.rules.windows or opening == now,
         "next_opening": _iso(opening),
     }

@@ -121,6 +121,7 @@ def _write(out: Console, found: RolloutView) -> None:
     _write_end(out, found.end, found.at)
     if found.accuracy and found.end.likely:
         screen.labelled(out, "", found.accuracy)
+    # a line for each minute, with the last of its points: two of one label would contradict
     by_minute = {f"{point.at.astimezone():%d %b %H:%M}": point for point in found.over_time}
     if len(by_minute) > 1:  # a rollout of a minute has no course
         screen.say(out, f"  over time ({found.at.astimezone():%Z}): # done, - begun")

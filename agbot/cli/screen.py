@@ -39,6 +39,7 @@ _FEWEST_COLUMNS: Final = 24
 
 def console() -> Console:
     """Return standard output, for `say`, `labelled` and `table`."""
+    # names have brackets and colons of their own, which rich would take for markup and emoji
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -52,7 +53,7 @@ def say(out: Console, *parts: str | tuple[str, str] | Text, indent: int = 0) -> 
         for each in parts
     ]
     text = Text.assemble(*cleaned)
-    if not out.is_terminal:
+    if not out.is_terminal:  # rich would break it at 80 columns, and a script would not find it
         out.out(text.plain, highlight=False)
         return
     if text.cell_len <= out.width:
@@ -129,6 +130,7 @@ def table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
     cleaned = [[clean(cell) for cell in row] for row in rows]
     widths = [max(cell_len(line[column]) for line in (headings, *cleaned)) for column in range(len(headings))]
     if not out.is_terminal:
+        # by columns and not by characters, of which some are two columns wide
         lines = (map(set_cell_size, line, widths) for line in (headings, *cleaned))
         out.out("\n".join("  ".join(line).rstrip() for line in lines), highlight=False)
     elif sum(widths) + _GAP * (len(widths) - 1) <= out.width:

@@ -182,6 +182,7 @@ def _write_under_way(out: Console, forecast: Forecast) -> None:
 
 
 def _reasons(course: Course) -> str:
+    # a group once for each code, however many of its members it keeps
     counts = Counter(code for each in course.blocked for code in {left.code or "not asking" for left in each.left})
     return ", ".join(f"{number} {code}" for code, number in counts.most_common())
 

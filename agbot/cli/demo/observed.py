@@ -66,6 +66,7 @@ def observing(store: _S, observe: Callable[[Entry], None]) -> _S:
 
     async def swap_observed(expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         outcome = await swap(expected, new, writes)
+        # of a lost race nothing was written, its entries neither
         if not isinstance(outcome, Lost):
             pass_on(writes)
         return outcome

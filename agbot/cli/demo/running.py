@@ -242,7 +242,7 @@ async def _first(running: asyncio.Task[None], awaited: Coroutine[Any, Any, Any],
     try:
         await asyncio.wait({waiting, running}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
-            running.result()
+            running.result()  # why it has ended is a better answer than that it is not ready
         if not waiting.done():
             raise TimeoutError(f"{what} within {_START_SECONDS:g} s")
     finally:

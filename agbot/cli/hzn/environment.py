@@ -51,6 +51,7 @@ class Asker:
 
 def complete(environ: Mapping[str, str], file: str) -> dict[str, str]:
     """Complete the environment from the file."""
+    # an empty variable counts as not set, and leaves room for the one of the file
     settings = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(file)}
     return {name: settings[name] for name in _FROM_FILE if settings.get(name)} | {
         name: value for name, value in environ.items() if value
@@ -92,7 +93,7 @@ def _credentials(options: Options, environ: Mapping[str, str], org: str) -> Cred
             "no credentials were given",
             "give -u USER:PASSWORD (or -n NODE:TOKEN with list), or set HZN_EXCHANGE_USER_AUTH or HZN_EXCHANGE_NODE_AUTH",
         )
-    identity, colon, secret = given.partition(":")
+    identity, colon, secret = given.partition(":")  # at the first one: a secret may have more
     if not colon or not identity or not secret:
         raise _missing(
             Exit.BAD_INPUT,

@@ -68,6 +68,7 @@ def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, ur
     They are tables on a terminal, and `hzn`'s JSON in a pipe or with --json.
     """
     out = screen.console()
+    # what is piped into jq from hzn is piped into it from here
     is_table = out.is_terminal and not given.as_json
 
     async def read(opened: Session) -> listing.Listed | str:

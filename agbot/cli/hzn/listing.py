@@ -59,7 +59,7 @@ async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
 
 def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
     """Print groups as `hzn` does: names, or each with its description and members."""
-    if names_only or not groups:
+    if names_only or not groups:  # `[]` also with --long, where a script of hzn's expects it
         return screen.json_text([group.id for group in groups])
     shown = {
         group.id: {

@@ -38,6 +38,7 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
     would_be = "would be" if session.is_dry else "are"
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
+    # last, as in hzn: one node in the wrong group keeps the others from nothing
     if elsewhere:
         raise _in_another(group, elsewhere, added)
     did = "updated" if added and not session.is_dry else "nothing"
@@ -172,6 +173,7 @@ async def _arrived_or_put_back(
         now = await session.exchange.node(node)
         if now is not None and now.group == ids.name_of(group):
             return True
+        # its answer may be the one that was lost, before anything was done
         is_home = now is not None and old is not None and now.group == ids.name_of(old)
         if old is not None and not is_home:
             await session.exchange.add_member(old, node)

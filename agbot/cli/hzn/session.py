@@ -250,6 +250,7 @@ async def at_once(things: Iterable[T], read: Callable[[T], Awaitable[Result]]) -
     try:
         return [await task for task in tasks]
     finally:
+        # after an error no one waits for the others, and their connections are about to be closed
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
