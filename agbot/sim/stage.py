@@ -32,8 +32,8 @@ class Stage:
     org: str
     group: str
     nodes: list[SimNode] = field(default_factory=list)
-    cues: list[str] = field(default_factory=list)
-    """What was done to the group and when, as text for people."""
+    on_cue: Callable[[str], None] = lambda _: None
+    """Is called with each thing that is done to the group, as text for people."""
     missed: list[str] = field(default_factory=list)
     """Descriptions of what was expected and did not come."""
     holder: SimNode | None = None
@@ -65,8 +65,8 @@ class Stage:
         return f"{self.org}/service-{self.group}"
 
     def cue(self, text: str) -> None:
-        """Record an action on the group."""
-        self.cues.append(f"{self.clock.now():%H:%M:%S} {text}")
+        """State what is done to the group now."""
+        self.on_cue(text)
 
     def publish(self, version: str = NEW) -> None:
         """Publish the group's node management policy."""

@@ -95,6 +95,8 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
         assert running.stdout is not None
         wanted = {
             "times, also those of the page, are simulated, and pass ",
+            "lines with * are what happens in the hub, the others are events of the coordinator",
+            "dead-node: * the story: A member dies with its permission",
             "cluster-node-3 is a cluster node and upgrades by itself",
             "may upgrade agent-group-1 (agent, token 2)",
         }

@@ -121,7 +121,7 @@ def _verdict(summary: Summary) -> Text:
 
 def _figures(summary: Summary) -> list[tuple[str, str]]:
     return [
-        ("grants", f"{summary.grants} and {summary.exempt} without a lease"),
+        ("grants", f"{summary.grants}{f', and {summary.exempt} without a lease' if summary.exempt else ''}"),
         ("releases", _counted(summary.releases)),
         ("refusals", _counted(summary.refusals)),
         ("overlaps", f"{summary.overlaps} reported"),

@@ -164,6 +164,7 @@ def _print_where(hub: DemoHub, console: Console, folder: Path, left_out: str) ->
         f"all times, also those of the page, are simulated, and pass {hub.clock.speed:g} times as fast as real time",
         soft_wrap=True,
     )
+    console.print("lines with * are what happens in the hub, the others are events of the coordinator", soft_wrap=True)
     if left_out:
         console.print(f"the story with the guard is left out: {left_out}", soft_wrap=True)
 

@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,23 +154,13 @@ async def _people(fleet: Fleet, plan: Plan, observed: Observed) -> list[Story]:
     fleet.subscribe(lambda action: _show_exempt(action, fleet, observed))
     stories = await set_up(plan, fleet)
     for story in stories:
-        story.stage.cues = _Cues(story.scenario.name, fleet.clock, observed)
+        story.stage.on_cue = partial(_show_cue, story.scenario.name, fleet.clock, observed)
     return stories
 
 
-class _Cues(list[str]):
-    """What is done to a group, shown at the moment when it is done, before its effects."""
-
-    def __init__(self, group: str, clock: SimClock, observed: Observed) -> None:
-        super().__init__()
-        self._group = group
-        self._clock = clock
-        self._observed = observed
-
-    def append(self, cue: str) -> None:
-        """Add a cue, `HH:MM:SS text`, and show it."""
-        super().append(cue)
-        self._observed.line(self._clock.now(), short(f"{self._group}: * {cue.partition(' ')[2]}"))
+def _show_cue(group: str, clock: SimClock, observed: Observed, text: str) -> None:
+    """Show what is done to a group when it is done, before its effects."""
+    observed.line(clock.now(), short(f"{group}: * {text}"))
 
 
 def _show_exempt(action: Action, fleet: Fleet, observed: Observed) -> None:

@@ -75,6 +75,7 @@ class Story:
     async def play(self) -> None:
         """Wait for its time and play it."""
         await self.stage.clock.sleep(self.begin_seconds)
+        self.stage.cue(f"the story: {self.scenario.sentence}")
         await self.scenario.play(self.stage)
         self.is_over = True
 
