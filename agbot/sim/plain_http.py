@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from posixpath import normpath
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -46,6 +47,12 @@ class Received:
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+    @property
+    def cleaned(self) -> str:
+        """Return the path without `..` and empty segments: a Go router redirects to it."""
+        cleaned = "/" + normpath(self.path).lstrip("/")
+        return f"{cleaned}/" if self.path.endswith("/") and cleaned != "/" else cleaned
 
     @property
     def decoded(self) -> str:
@@ -159,21 +166,23 @@ class Listener:
             return
         if reply.delay_seconds:
             await responder.clock.sleep(reply.delay_seconds)
-        data = encode(reply, responder.headers(received), responder.clock.now())
+        headers = responder.headers(received)
+        data = encode(reply, headers, responder.clock.now(), states_length=received.method != "HEAD")
         writer.write(data[: len(data) - len(reply.body) // 2] if reply.cut_short else data)
         await writer.drain()
         if reply.cut_short:
             raise Dropped
 
 
-def encode(reply: Reply, headers: tuple[tuple[str, str], ...], now: datetime) -> bytes:
+def encode(reply: Reply, headers: tuple[tuple[str, str], ...], now: datetime, *, states_length: bool = True) -> bytes:
     """Return a reply in its form on the wire."""
     content = reply.body.encode()
     chunked = len(content) > _CHUNKED_FROM_BYTES
     typed = (("Content-Type", reply.content_type),) if content else ()
     length = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(content)))
+    sized = (length,) if states_length else ()
     date = ("Date", format_datetime(now.replace(microsecond=0), usegmt=True))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in (*headers, *typed, *reply.more, date, length))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (*headers, *typed, *reply.more, date, *sized))
     head = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n{lines}\r\n".encode()
     return head + (b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if chunked else content)
 

@@ -32,28 +32,35 @@ class _Route:
     methods: tuple[str, ...]
     status: int
     body: str
-    needs_input: bool = False
+    without_input: str = ""
+    """The reply to a request without a body, if it needs one."""
 
 
-def _route(pattern: str, methods: str, status: int, body: str, *, needs_input: bool = False) -> _Route:
-    return _Route(
-        pattern=re.compile(pattern), methods=tuple(methods.split()), status=status, body=body, needs_input=needs_input
-    )
+_NO_INPUT = '"No input found."\n'
+
+
+def _route(pattern: str, methods: str, status: int, body: str, *, without_input: str = "") -> _Route:
+    compiled, split = re.compile(pattern), tuple(methods.split())
+    return _Route(pattern=compiled, methods=split, status=status, body=body, without_input=without_input)
 
 
 _COMPATIBLE = '{"compatible":true,"reason":{"o1/svc1_1.0.0_amd64":"Compatible"}}'
+_NODES = '["o1/a2","o1/a1"]'
+_BAD_TYPE = json.dumps('Invalid node policy type xx. Allowed types are "dp" or "nmp".') + "\n"
 _SECRETS = json.dumps(_NO_SECRETS) + "\n"
 _ROUTES = (
-    _route(r"/deploycheck/(userinput|secretbinding)compatible", "GET", 200, _COMPATIBLE, needs_input=True),
+    _route(r"/deploycheck/(userinput|secretbinding)compatible", "GET", 200, _COMPATIBLE, without_input=_NO_INPUT),
     _route(
         r"/deploycheck/(policy|deploy)compatible",
         "GET",
         400,
         '"No node policy found for this node o1/n1."\n',
-        needs_input=True,
+        without_input=_NO_INPUT,
     ),
-    _route(r"/compatibility/constraints/node/(dp|nmp)", "GET", 200, '["o1/a2","o1/a1"]', needs_input=True),
-    _route(r"/compatibility/patterns/node", "GET", 200, "[]", needs_input=True),
+    # these two do not end with their error
+    _route(r"/compatibility/constraints/node/(dp|nmp)", "GET", 200, _NODES, without_input=_NO_INPUT + "[]"),
+    _route(r"/compatibility/constraints/node/xx", "GET", 400, _BAD_TYPE + _NODES),
+    _route(r"/compatibility/patterns/node", "GET", 200, "[]", without_input=_NO_INPUT),
     _route(r"/org/[^/]+/allsecrets", "LIST", 503, _SECRETS),
     _route(r"/org/[^/]+/secrets(/user/[^/]+)?(/node/[^/]+)?", "LIST", 503, _SECRETS),
     _route(r"/org/[^/]+/secrets(/user/[^/]+)?(/node/[^/]+)?/.+", "LIST GET PUT POST DELETE", 503, _SECRETS),
@@ -88,6 +95,8 @@ class SecureApi:
     async def answer(self, received: Received) -> Reply:
         """Answer one request."""
         self.requests.append(f"{received.method} {received.path}")
+        if received.cleaned != received.path:
+            return Reply(status=301, more=(("Location", received.cleaned),))
         asked = _PERMISSION.fullmatch(received.decoded)
         if asked is not None and self.lock is not None:
             return await self._permission(received, self.lock, Claim(**asked.groupdict()))
@@ -105,8 +114,8 @@ class SecureApi:
         refusal = self._refusal(received)
         if refusal:
             return _unauthorized(refusal)
-        if route.needs_input and not received.body:
-            return Reply(status=400, body='"No input found."\n')
+        if route.without_input and not received.body:
+            return Reply(status=400, body=route.without_input)
         return Reply(status=route.status, body=route.body)
 
     async def _permission(self, received: Received, lock: AgentLock, claim: Claim) -> Reply:

@@ -17,7 +17,7 @@ async def send(url: str, request: bytes) -> Answer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.strip().split("\r\n")
         headers = dict(line.partition(": ")[::2] for line in lines)
-        body = await reader.readexactly(int(headers["Content-Length"]))
+        body = await reader.readexactly(int(headers.get("Content-Length", "0")))
         return int(first.split(" ")[1]), headers, body.decode()
     finally:
         writer.close()
