@@ -174,7 +174,7 @@ async def test_w2_a_policy_published_twice_during_an_upgrade_does_not_deadlock_o
     assert again.token == token
 
     agree(hub, "s1", "s1-new", "1.0.2")
-    await hub.live("s1", "s2", "s3", seconds=90)
+    await hub.live("s1", "s2", "s3", seconds=120)
     assert end_of(hub) is Cause.SUCCEEDED
     assert isinstance(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)), Granted)
 
@@ -345,7 +345,7 @@ async def test_the_group_rests_after_a_successful_service_upgrade() -> None:
 
     await hub.live("s1", "s2", "s3", seconds=20)
     assert codes(await hub.ask_as_agbot(next_one)) == ["soaking"]
-    await hub.live("s1", "s2", "s3", seconds=45)
+    await hub.live("s1", "s2", "s3", seconds=75)
     assert isinstance(await hub.ask_as_agbot(next_one), Granted)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -149,7 +150,7 @@ def after(service: str) -> Lease:
 def test_of_a_members_agreements_those_are_kept_that_show_what_stops_or_rests(
     facts: Group, of_anna: tuple[Agreement, ...] | Sight, of_bert: tuple[Agreement, ...] | Sight
 ) -> None:
-    each = {"agreements": (RUNS, STANDS), "agreements_read_at": seen_at(9)}
+    each: dict[str, Any] = {"agreements": (RUNS, STANDS), "agreements_read_at": seen_at(9)}
     two = structs.replace(facts, members={ANNA: member(ANNA, **each), BERT: member(BERT, **each)})
 
     kept = relevant_to(ask(BERT), two).members
