@@ -10,9 +10,10 @@ from agbot.fleet.reads import Why
 from agbot.rules.ids import group_id, node_id
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import Entry
 from tests.support.faulty_store import Failure, Slow
-from tests.support.hub import ORG, Hub
+from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -132,4 +133,26 @@ async def test_changes_that_came_with_one_that_could_not_be_taken_in_are_not_los
     await asyncio.sleep(30)
 
     assert hub.lease("g1").holder == f"{ORG}/n1"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_joined_in_its_upgrade_is_deferred_as_soon_as_its_status_can_be_read() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(20)
+    seed.node(hub.exchange, ORG, "n3")
+    hub.report("n3", "initiated")
+    await asyncio.sleep(20)
+    fault = Fault(kind=FaultKind.STATUS, status=500, path="/nodes/n3/managementStatus$", caller=f"IBM/{AGBOT}")
+    down = hub.exchange.faults.add(fault)
+    hub.admin("POST", "/hagroups/g1/nodes/n3")
+    await asyncio.sleep(60)
+    assert hub.events("deferral.begun") == []
+    hub.exchange.faults.remove(down)
+
+    await asyncio.sleep(30)
+
+    assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
     await hub.stop()

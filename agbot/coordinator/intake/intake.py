@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from agbot.coordinator.attention import Attention
 from agbot.coordinator.event_loop import Background
@@ -20,14 +21,17 @@ from agbot.coordinator.intake.planning import Planning
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.situation import Situation
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import ExchangeError
+from agbot.exchange.errors import ExchangeError, Unreadable
 from agbot.exchange.feed import ChangeFeed, FeedResult
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Wanted, Why
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.single_flight import SharedRead
+
+_GIVEN_UP = timedelta(minutes=10)
+"""For how long a node that has joined a group is read again if it cannot be read."""
 
 Reported = Callable[[Sequence[NodeId]], Awaitable[None]]
 
@@ -67,6 +71,8 @@ class Intake:
         self.joined: dict[GroupId, None] = {}
         """Groups that a node has joined, perhaps in the middle of an upgrade. Their judge removes
         them."""
+        self._arrived: dict[NodeId, SeenTime] = {}
+        """Nodes that have joined a group, since when, until they have been read."""
         self._reported = reported
         self._background = Background()
         self._report = IntakeReport()
@@ -176,7 +182,7 @@ class Intake:
             if reporters:
                 plans = await planning.of_groups(planning.note_reports(reporters))
                 await self._reader.follow(each for of_group in plans.values() for each in of_group)
-            arrived = self._situation.picture.take_arrivals()
+            arrived = self._arrivals()
             to_judge += arrived
             await self._read_arrivals(arrived)
         finally:
@@ -189,12 +195,23 @@ class Intake:
         is_of_group = {What.GROUP, What.NODE}
         return [Wanted(read=read, why=Why.MEMBERSHIP if read.what in is_of_group else Why.REPORT) for read in reads]
 
+    def _arrivals(self) -> list[NodeId]:
+        """Return the nodes that have joined a group and were not read since."""
+        now, picture = self._situation.now().seen, self._situation.picture
+        self._arrived.update(dict.fromkeys(picture.take_arrivals(), now))
+        self._arrived = {node: at for node, at in self._arrived.items() if now - at <= _GIVEN_UP}
+        return list(self._arrived)
+
     async def _read_arrivals(self, arrived: Collection[NodeId]) -> None:
         """Read the upgrades of nodes that have joined a group."""
         about = [Read(what=what, id=node) for node in arrived for what in (What.NODE, What.STATUSES)]
         eager = self._situation.picture.eager()
         about += [read for read in eager if read.what is What.AGREEMENTS and read.id in arrived]
-        await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
+        failures = await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
+        failed = {read.id for read, error in failures.items() if not isinstance(error, Unreadable)}
+        for node in arrived:
+            if node not in failed:
+                self._arrived.pop(node, None)
 
     def _groups_of(self, nodes: Iterable[NodeId]) -> Iterator[GroupId]:
         known = map(self._situation.picture.node, nodes)
