@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import cast
 
 from agbot.cli import screen
 from agbot.coordinator.contract import Done, NotDone
@@ -184,6 +185,22 @@ async def test_an_exempt_yes_is_reported_once_for_as_long_as_its_node_goes_on_as
         await asyncio.sleep(60)
 
     assert all(isinstance(answer, Granted) for answer in answers)
+    assert exempted(hub) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_exempt_yes_whose_asker_gave_up_during_the_write_is_reported_once() -> None:
+    hub = cluster_hub()
+    await hub.start()
+    cast("SlowStore", hub.store).seconds = 8
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(5)
+    asking.cancel()
+    await asyncio.sleep(20)
+
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
     assert exempted(hub) == 1
     await hub.stop()
 

@@ -112,7 +112,11 @@ class Guarded:
                 event = GuardDeleted(
                     group=state.row.group, node=claim.holder, subject=claim.subject, kind=claim.kind, why=why
                 )
-                await self._situation.commit(Change(events=[event]))
+                try:
+                    await self._situation.commit(Change(events=[event]))
+                except StoreUnavailableError:
+                    self._situation.report_event(event)  # at least in the log: nothing shows it again
+                    raise
 
     def _why_deleted(self, state: RowState) -> str | None:
         situation, row = self._situation, state.row

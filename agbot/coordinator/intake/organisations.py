@@ -265,8 +265,10 @@ class _Served:
         """
         if not self._identity or (self._due_at is not None and now < self._due_at):
             return frozenset()
-        self._due_at = now + _TRY_AGAIN
+        again_at = self._due_at = now + _TRY_AGAIN
         served = await self._exchange.served_orgs(self._identity)
+        if self._due_at is not again_at:
+            return served  # a change was announced meanwhile: this read is none of those after it
         if self._first_read_at is None:
             self._first_read_at, self._due_at = now, now + CONFIRM_AFTER
         else:

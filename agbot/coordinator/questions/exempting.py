@@ -43,6 +43,10 @@ class Exempting:
             StoreUnavailableError: it was not recorded, or the store has lost what was recorded
                 before.
         """
+        # to its end: one that stops waiting during the write would cause the next entry at once
+        await self._situation.ledger.finish(self._record(case, why))
+
+    async def _record(self, case: Case, why: Reason) -> None:
         ask, now = case.ask, case.at
         async with self._lock:  # the same question twice at once would be recorded twice
             self._tidy(now.seen)

@@ -168,6 +168,22 @@ async def test_a_row_whose_node_died_is_deleted_and_the_next_member_goes(hub: Gu
 
 
 @in_virtual_time
+async def test_a_deleted_row_is_logged_although_the_journal_cannot_be_written(hub: Guarded) -> None:
+    hub.install()
+    async with guarded_living(hub, 3, SLOW_START) as living:
+        deploy(living, AFTER)
+        await living.until(lambda: bool(living.rows.services), LONG)
+        holder = living.holder()
+        assert holder is not None
+        holder.die()
+        hub.read("ALTER TABLE agbot_ha.journal ADD CONSTRAINT is_full CHECK (event <> 'guard.deleted')")
+        await living.until(lambda: bool(living.events("guard.deleted")), 3 * LONG)
+        hub.read("ALTER TABLE agbot_ha.journal DROP CONSTRAINT is_full")
+        assert [entry.node for entry in living.events("guard.deleted")] == [holder.name]
+        living.fleet.observer.excuse(holder.name)
+
+
+@in_virtual_time
 async def test_a_cluster_node_and_an_organisation_that_is_not_coordinated_pass_without_a_lease(hub: Guarded) -> None:
     hub.install()
     async with guarded_living(hub, 2) as living:
