@@ -75,6 +75,8 @@ class Cycle:
         self._waiters = Waiters(situation, intake.attention, waiting)
         self._attention = intake.attention
         self._store_outage = Outage()
+        # apart from that of the intake: what writes is stopped while the store fails, and the reads
+        # go on
         self._background = Background()
 
     async def run(self) -> CycleReport:

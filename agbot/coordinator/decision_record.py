@@ -3,8 +3,7 @@
 It holds the question, or the lease under review, and the facts. It is exact: with the value that
 `read` returns, the rules give the same reasons as with the value that `write` was given, at the
 same time. It is short: only what is relevant to the decision is written (`agbot.rules.relevance`),
-without empty fields, but with every limit, because a default may change later. A record of another
-version of this program is read if it is valid, and raises an error otherwise.
+without empty fields, but with every limit, because a default may change later.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def write_review(review: Review) -> dict[str, Any]:
 
 
 def read(decision_record: object) -> Case:
-    """Read what `write` wrote.
+    """Read what `write` wrote, also in another version of this program.
 
     Raises:
         DecisionRecordError: this program cannot read it.

@@ -1,8 +1,4 @@
-"""When each group is due: at once, or at a moment of seen time.
-
-A moment counts as the end of its second: thousands of groups share the seconds of a minute, so each
-costs two references and no time of its own.
-"""
+"""When each group is due: at once, or at a moment of seen time."""
 
 from __future__ import annotations
 
@@ -39,6 +35,8 @@ class Schedule:
 
     def at(self, group: GroupId, moment: SeenTime) -> None:
         """Make a group due at this moment, unless it is due earlier."""
+        # A moment counts as the end of its second. Thousands of groups share the seconds of a
+        # minute, so each costs two references and no time of its own.
         end = ceil(_seconds(moment))
         known = self._due_at.get(group)
         if known is not None and known.end <= end:

@@ -55,7 +55,11 @@ class Reporter:
 
 
 class CountedPermission:
-    """Counts every refusal of the coordinator by its first reason, for the gateway."""
+    """Counts every refusal of the coordinator by its first reason, for the gateway.
+
+    Not the coordinator itself does, because the guard puts its questions to that: they are counted
+    by what its triggers have refused.
+    """
 
     def __init__(self, permission: Permission, metrics: Metrics) -> None:
         self._permission = permission

@@ -200,7 +200,9 @@ class Now(msgspec.Struct, frozen=True):
         For a moment in the future it is the earliest possible time.
         """
         shown = self.wall + (moment - self.seen)
-        if moment < self.seen:  # one at which time stands still may be any since then
+        # One at which time stands still may be any since then, and is shown as now: a member that
+        # first asks in an outage has not waited since its beginning. The journal has its date.
+        if moment < self.seen:
             shown -= self.blind
         for gap in reversed(self.gaps):
             # a step back of the Exchange's clock has taken no time on ours

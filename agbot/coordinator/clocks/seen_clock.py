@@ -6,10 +6,6 @@ reach after the last look. So it stands while the Exchange cannot be read, while
 frozen or the machine sleeps, before the first look, and while no process runs: in all these cases
 no look follows. Time is an argument here: the date and the monotonic clock, read at one moment
 (`dates`).
-
-Repeated blindness must not stop time indefinitely (P5). The time between two blind periods counts,
-across restarts too, and after a number of them without a calm period in between, nodes are no
-longer given time to settle.
 """
 
 from __future__ import annotations
@@ -143,6 +139,9 @@ class SeenClock:
 
     def _seeing_again(self, mark: ClockMark, gap: Gap) -> ClockMark:
         kept = tuple(each for each in mark.gaps if gap.end - each.end <= _KEPT)[1 - _MOST_GAPS :]
+        # Repeated blindness must not stop time indefinitely (P5): the time between two blind
+        # periods counts, across restarts too, and after many of them without a calm period in
+        # between nodes are no longer given time to settle.
         is_calm = mark.clear_since is None or mark.seen - mark.clear_since >= _CALM
         settlings = 1 if is_calm else mark.settlings + 1
         since = mark.seen if settlings <= _MOST_SETTLINGS else mark.clear_since

@@ -42,7 +42,12 @@ _LOOKED_EVERY: Final = timedelta(seconds=10)
 _MOVED_SECONDS: Final = 1.0
 """A gate that ends earlier than it was written by more than this is written again."""
 _MOST_AT_ONCE: Final = 2000
-"""Gates that are written in one cycle; the others follow."""
+"""Gates that are written in one cycle, in one short transaction; the others follow.
+
+They come in the order of `_wanted`: holds and brakes first. Until the others follow, a free lease
+waits for the coordinator in any case. So one that is missing matters only if no coordinator runs
+from then on, and the triggers are set to let upgrades go without one.
+"""
 _OF_THE_LEASE: Final = frozenset({Code.LEASE_HELD, Code.LEASE_SUSPECT})
 _OF_THE_GROUP: Final = frozenset({Code.PACED})
 _OF_THE_UPGRADE: Final = frozenset({Code.NOT_APPROVED, Code.CANARY})

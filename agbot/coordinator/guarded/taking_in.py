@@ -1,9 +1,7 @@
 """Takes in what the triggers have decided: grants into memory, refusals as questions.
 
 A lease that a trigger has granted says nothing about the beginning of its upgrade, and nothing is
-judged about it before that is added. The trigger's note names the grant, and so does the lease: a
-note may have gone with the guard's tables, and where the guard was removed none is read. Such a
-lease is taken in all the same, so that it does not stay as it is.
+judged about it before that is added.
 
 A refusal is put to the coordinator as the question that it is. If the answer is a grant, the lease
 is held for that upgrade when the agbot tries again.
@@ -76,7 +74,8 @@ class Untaken:
     def without_note(self, noted: Collection[tuple[GroupId, int]]) -> list[tuple[Decided, datetime]]:
         """Return the grants that are in the store and not among the notes (group, token).
 
-        Each has its time by the database's clock.
+        A note may have gone with the guard's tables, and where the guard was removed none is read:
+        without this, such a lease would stay as it is. Each has its time by the database's clock.
         """
         situation, now = self._situation, self._situation.now()
         if self._looked_at is not None and now.seen - self._looked_at < _LOOKED_EVERY:

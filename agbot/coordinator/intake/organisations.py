@@ -1,10 +1,8 @@
 """The organisations that are coordinated: which these are, and when each is read as a whole.
 
 They are named in `[exchange] organisations`, or are those that the real agbot serves; with `*`,
-every organisation is added when it is first seen. A node of any other organisation is refused with
-a reason of its own: it must neither upgrade without a lease by accident nor wait for a grant that
-can never come. An organisation that no longer exists is dropped, and is added again when it is seen
-again. A failure of one organisation does not affect the others.
+every organisation is added when it is first seen. A failure of one organisation does not affect
+the others.
 """
 
 from __future__ import annotations
@@ -95,6 +93,8 @@ class Organisations:
             return None
         if self._served.why_unknown:
             return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=self._served.why_unknown),))
+        # a reason of its own: it must neither upgrade without a lease by accident nor wait for a
+        # grant that can never come
         return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=self.why_excluded(org)),), is_final=True)
 
     def why_excluded(self, org: OrgId) -> str:
@@ -189,6 +189,7 @@ class Organisations:
         elif state.missed_at is None:
             state.missed_at = now
         elif now - state.missed_at >= CONFIRM_AFTER:
+            # it is added again when it is seen again
             del self.states[org]
             self._situation.picture.forget_org(org)
             self._situation.report_event(OrgGone(org=org))

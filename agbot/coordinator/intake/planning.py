@@ -2,9 +2,7 @@
 
 `agbot.fleet.plan` decides what must be read, why, and how old it may be. This module makes the plan
 of the groups that are due (`agbot.coordinator.attention`): they have changed, or a read is due. It
-keeps which nodes are about to ask, too. An agent reports `download started` or `ha node waiting`
-before it asks, and the feed announces that report; for a while its group then counts as one with a
-waiter. No decision depends on it: what was not read ahead is read with the question.
+keeps which nodes are about to ask, too.
 """
 
 from __future__ import annotations
@@ -45,6 +43,9 @@ class Planning:
     def __init__(self, situation: Situation, attention: Attention) -> None:
         self._situation = situation
         self._attention = attention
+        # An agent reports `download started` or `ha node waiting` before it asks, and the feed
+        # announces that. For a while its group then counts as one with a waiter. No decision
+        # depends on it: what was not read ahead is read with the question.
         self._expected_until: dict[NodeId, SeenTime] = {}
 
     def note_reports(self, nodes: Iterable[NodeId]) -> list[GroupId]:

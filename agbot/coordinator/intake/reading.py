@@ -1,8 +1,6 @@
 """Executes the plan of reads: only what is due, no read twice at a time, a limited number at once.
 
 Failures are values here: what could not be read stays out of date, and the next cycle tries again.
-If a read fails because the Exchange cannot be reached, the rest of its organisation is skipped in
-that round, so that an outage costs a few requests and not thousands.
 """
 
 from __future__ import annotations
@@ -161,6 +159,8 @@ class Reader:
                     # also of what was skipped or was to come in bulk: without it, it counts as read
                     failures.update(dict.fromkeys((job.wanted.read, *job.instead_of), error))
                 if isinstance(error, Unreachable):
+                    # the rest of the organisation is skipped in this round: an outage costs a few
+                    # requests, and not thousands
                     unreachable[org] = error
 
         # no more than can run, so that a question's read never waits behind all of these

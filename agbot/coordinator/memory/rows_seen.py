@@ -1,9 +1,4 @@
-"""The upgrades that the agbot lists, as last read, for the rules.
-
-Without a configured API there are none, which gives no reason to refuse. If every address refuses
-connections, no agbot runs that could begin an upgrade, so the last lists still hold. While an agbot
-hangs or its answer cannot be read, it may begin upgrades that are not seen.
-"""
+"""The upgrades that the agbot lists, as last read, for the rules."""
 
 from __future__ import annotations
 
@@ -27,7 +22,7 @@ class Source(Enum):
     """How well the lists are known."""
 
     NONE = "none"
-    """No local API is configured."""
+    """No local API is configured, which gives no reason to refuse."""
     UNREAD = "unread"
     """The lists have not been read yet."""
     LISTED = "listed"
@@ -35,6 +30,7 @@ class Source(Enum):
     """No agbot runs: the last lists stay valid, and no new upgrade begins. Without any, an upgrade
     from before may still be under way."""
     UNREADABLE = "unreadable"
+    """An agbot hangs, or its answer cannot be read: it may begin upgrades that are not seen."""
 
 
 _WITHOUT_DOUBT = frozenset({Source.NONE, Source.LISTED})

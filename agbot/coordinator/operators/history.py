@@ -1,8 +1,4 @@
-"""The journal for people: what happened in a sentence, who did it, and why.
-
-The history leaves out events of the level debug, which only show that something goes on. An event
-that this program does not know, or cannot read, is shown by its name, so that nothing is hidden.
-"""
+"""The journal for people: what happened in a sentence, who did it, and why."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.store.contract import Entry
 
 LEFT_OUT: Final = tuple(name for name, event in EVENTS.items() if event.is_journalled and event.level is Level.DEBUG)
-"""Events that are shown only on request."""
+"""Events that are shown only on request: they only show that something goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +40,11 @@ class HistoryView:
 
 
 def view(entry: Entry) -> HistoryView:
-    """Put an entry into words."""
+    """Put an entry into words.
+
+    An event that this program does not know, or cannot read, is shown by its name, so that nothing
+    is hidden.
+    """
     event = entry.read()
     return HistoryView(
         id=entry.id,

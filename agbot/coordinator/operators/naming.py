@@ -1,10 +1,7 @@
 """Whether what an operator names is known or exists, and which known name is near if not.
 
 Names of groups, nodes and policies are looked for in memory. An order about a policy is given only
-if that exists, so that a mistyped name is refused. The Exchange is asked for a bounded time,
-shorter than a command waits for its answer: an order that the command reports as failed must not be
-carried out later. What the Exchange does not answer at all is not known, and the order is refused;
-a policy that it cannot show may exist.
+if that exists, so that a mistyped name is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +25,8 @@ from agbot.rules.nearest import closest, did_you_mean
 
 _ORGANISATIONS: Final = 5
 _CHECK_SECONDS: Final = 5.0
-"""Half of what a command waits for its answer (`agbot.cli.client.SECONDS`)."""
+"""Half of what a command waits for its answer (`agbot.cli.client.SECONDS`): an order that the
+command reports as failed must not be carried out later."""
 _NOUNS: Final = {AGENT: "node management policy", SERVICE: "deployment policy"}
 
 
@@ -115,7 +113,7 @@ async def why_not(subject: PolicyId, kinds: tuple[Kind, ...], situation: Situati
         may_exist = kinds == (SERVICE,) and _may_be_of_pattern(subject, situation)
         return None if may_exist else _missing(subject, situation, kinds)
     if is_answered:
-        return None
+        return None  # a policy that the Exchange cannot show may exist
     return NotDone(text=f"the Exchange does not answer, so whether {subject} exists is not known; nothing was changed")
 
 

@@ -1,8 +1,4 @@
-"""Records grants without a lease: once while the same node repeats the same question.
-
-An entry takes kilobytes with its facts, and a cluster node may ask at any rate, so the entries that
-one node can cause are bounded.
-"""
+"""Records grants without a lease: once while the same node repeats the same question."""
 
 from __future__ import annotations
 
@@ -22,7 +18,11 @@ from agbot.transitions import grants
 _FORGOTTEN: Final = timedelta(minutes=15)
 """A question after such an interval is recorded again. Agents ask every minute."""
 _MOST_PER_NODE: Final = 8
-"""More policies than a node has at the same time. Grants for further ones are not recorded."""
+"""More policies than a node has at the same time.
+
+Grants for further ones are not recorded: an entry takes kilobytes with its facts, and a cluster
+node may ask at any rate.
+"""
 
 _Question = tuple[Ask, Code]
 

@@ -1,8 +1,4 @@
-"""Stops upgrades that have failed after all, and lifts the brakes that have nothing left to stop.
-
-While a group waits for the proof that the member that it has upgraded last is healthy, that upgrade
-may turn out to have failed: its success is contradicted, or it is stopped as one that has crashed.
-"""
+"""Stops upgrades that have failed after all, and lifts the brakes with nothing left to stop."""
 
 from __future__ import annotations
 
@@ -34,7 +30,8 @@ class Brakes:
     async def watch(self, groups: Iterable[GroupId]) -> list[str]:
         """Stop the upgrades in these groups whose member was healthy at first and no longer is.
 
-        Return what was done, one phrase each.
+        While a group waits for the proof that its last upgraded member is healthy, the success of
+        that one may be contradicted, or it may crash. Return what was done, one phrase each.
         """
         done: list[str] = []
         for lease, rest, member in self._unproven(groups):

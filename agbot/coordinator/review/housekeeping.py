@@ -1,7 +1,6 @@
-"""Ends what has expired and deletes what is old.
+"""Ends what has expired, and deletes what is old.
 
-These are holds, allowances, words of busy nodes, and old entries of the journal. Nothing ends or is
-deleted by a date that has just changed, or that is far from the Exchange's.
+These are holds, allowances, words of busy nodes, and old entries of the journal.
 """
 
 from __future__ import annotations
@@ -48,6 +47,7 @@ class Housekeeping:
     async def run(self) -> None:
         """Do what is due."""
         situation = self._situation
+        # nothing ends by a date that has just changed, or that is far from the Exchange's
         if situation.now().is_steady:
             for over in (self._holds_over, self._allowances_over):
                 if over():

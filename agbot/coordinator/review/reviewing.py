@@ -2,11 +2,6 @@
 
 `attention` decides when it is due, `agbot.rules.review` gives the verdict. The facts of a review
 are collected and journalled only if it ends a lease or makes it suspect.
-
-A holder whose report the feed has announced may have ended its upgrade, and other members wait for
-that. So its lease is reviewed as soon as that report has been read, beside the cycle, which judges
-the group again with everything else: a deferral, a rest, and an upgrade of which the agbot's lists
-show more than the report.
 """
 
 from __future__ import annotations
@@ -87,7 +82,12 @@ class Reviewing:
         return done
 
     async def review_reported(self, nodes: Iterable[NodeId]) -> None:
-        """Review the leases that these nodes hold, whose statuses have just been read."""
+        """Review the leases that these nodes hold, whose statuses have just been read.
+
+        One of them may have ended its upgrade, and other members wait for that, so this does not
+        wait for the cycle. The cycle judges the group again with everything else: a deferral, a
+        rest, and an upgrade of which the agbot's lists show more than the report.
+        """
         situation = self._situation
         if not (situation.ledger.is_trusted and situation.is_view_fresh()):
             return  # the cycle waits for both

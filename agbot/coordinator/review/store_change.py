@@ -50,6 +50,8 @@ class StoreChange:
             self._is_reading = True
             self._organisations.read_all_again()
             return []
+        # While no organisation is known, nothing was read that could be too old: what a question
+        # needs of one that is found later is read then, which is later than that moment as well.
         if not all(self._was_read(self._reads_from)):
             return []
         await self._situation.settle_store(

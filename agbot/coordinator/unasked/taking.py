@@ -1,10 +1,7 @@
 """An unasked upgrade takes the group's lease, or is an overlap if another member holds that.
 
 It cannot be stopped, so it is reported, shown and waited for (`lease.observed`,
-`lease.overlapped`). The other members are read again before an overlap is recorded: an agbot
-continues as soon as containers run, and that is read here some seconds later. If one of them cannot
-be read, its upgrade may be over. Then the overlap is recorded, so that no other member is let go,
-and is reported when a later read shows that both upgrades go on.
+`lease.overlapped`).
 """
 
 from __future__ import annotations
@@ -96,6 +93,8 @@ class Taking:
         if not busy:
             return [], set()
         others = sorted(busy - {node})
+        # An agbot continues as soon as containers run, which is read here some seconds later:
+        # without this read each of its upgrades would overlap with the one before.
         asked_at, reads = situation.now().seen, occasions.of_takeover(others)
         await (self._reader.follow(reads) if is_repeated else self._reader.refresh(reads))
         unread = self._unread(others, asked_at)
@@ -141,6 +140,8 @@ class Taking:
         others = self._others(begun, group)
         if others.keys().isdisjoint(unread):
             return others
+        # The upgrade of one that could not be read may be over. The overlap is recorded all the
+        # same, so that no other member is let go.
         self._unreported[begun.group, begun.claim.holder] = begun
         return {}
 
