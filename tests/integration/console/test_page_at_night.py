@@ -64,6 +64,29 @@ async def test_while_the_store_cannot_be_read_every_view_of_memory_is_shown_and_
         assert "Nothing has happened yet" not in words_of(reply)
 
 
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        *((view, "Nothing has happened yet.") for view in ("/", "/journal", "/groups/acme/pumps", "/nodes/acme/gamma")),
+        ("/journal?since=3600", "Nothing of this has happened."),
+        ("/groups/acme/pumps", "No member has upgraded, as far as the journal goes back."),
+        ("/rollouts", "acme/agent-2.32"),
+        ("/orders", "Nothing is on hold."),
+    ],
+)
+async def test_on_the_first_day_a_view_without_any_entry_of_the_journal_is_shown(
+    desk: Desk, view: str, words: str
+) -> None:
+    """Those of the fleet, and of every group and node that had never upgraded, were unforeseen errors."""
+    desk.operations.entries = ()
+    reply = await desk.get(view)
+    assert (reply.status, words in words_of(reply)) == (200, True), reply.text
+
+    desk.operations.known, desk.operations.seen = (), replace(desk.operations.seen, orgs=())
+    for other in ("/", "/rollouts", "/groups", "/orders", "/journal", "/coordinators"):
+        assert (await desk.get(other)).status == 200, other
+
+
 async def test_a_view_is_never_older_than_the_event_from_which_it_goes_on(desk: Desk) -> None:
     """What happens while it is collected comes as an event, so that it is read again."""
 
