@@ -114,5 +114,5 @@ def bound(listen: str) -> None:
     Raises:
         OSError: it cannot be listened on.
     """
-    for family, address in binding.addresses(*host_and_port(listen)):
-        binding.bound(family, address).close()
+    for address in binding.addresses(*host_and_port(listen)):
+        binding.bound(address).close()

@@ -84,8 +84,8 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         found = await self._loop.run_in_executor(None, binding.addresses, host, port)
         try:
-            for family, address in found:
-                self._sockets.append(_listening(family, address, self._backlog))
+            for address in found:
+                self._sockets.append(_listening(address, self._backlog))
         except OSError:
             self.close()
             raise
@@ -208,7 +208,7 @@ class Acceptor:
             self._descriptors.keep_spare()
 
 
-def _listening(family: int, address: binding.Address, backlog: int) -> socket.socket:
+def _listening(address: binding.Address, backlog: int) -> socket.socket:
     """Listen on one address.
 
     Raises:
@@ -216,13 +216,13 @@ def _listening(family: int, address: binding.Address, backlog: int) -> socket.so
     """
     made: socket.socket | None = None
     try:
-        made = binding.bound(family, address)
+        made = binding.bound(address)
         made.listen(backlog)
         made.setblocking(False)  # noqa: FBT003 - the standard library's own form
     except OSError as error:
         if made is not None:
             made.close()
         why = (error.strerror or str(error)).lower()
-        message = f"error while attempting to bind on address {address!r}: {why}"
+        message = f"error while attempting to bind on address {address.of!r}: {why}"
         raise OSError(error.errno, message) from error
     return made

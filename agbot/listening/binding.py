@@ -6,12 +6,21 @@ The doctor binds the same ones, to find out whether a start could listen.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 
-Address = tuple[object, ...]
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a host, as `bind` takes it."""
+
+    family: int
+    of: tuple[object, ...]
+    takes_ipv4: bool
+    """Whether `::` is every address of IPv4 too."""
 
 
-def addresses(host: str, port: int) -> list[tuple[int, Address]]:
-    """Return the family and the address of each socket; an empty host is every address.
+def addresses(host: str, port: int) -> list[Address]:
+    """Return the address of each socket; an empty host is every address.
 
     It blocks while the name of the host is resolved.
 
@@ -19,22 +28,23 @@ def addresses(host: str, port: int) -> list[tuple[int, Address]]:
         socket.gaierror: that is not possible.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((each[0], each[4]) for each in found))
+    # `::` would take the port of 0.0.0.0 as well: not where that is bound by itself
+    takes_ipv4 = all(family != socket.AF_INET for family, *_ in found)
+    return [Address(*each, takes_ipv4) for each in dict.fromkeys((family, of) for family, _, _, _, of in found)]
 
 
-def bound(family: int, address: Address) -> socket.socket:
+def bound(address: Address) -> socket.socket:
     """Bind one address.
 
     Raises:
         OSError: it is in use or not local.
     """
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # `::` would take the port of 0.0.0.0 as well, which is bound by itself
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
+        if address.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.takes_ipv4)
+        made.bind(address.of)
     except OSError:
         made.close()
         raise

@@ -116,7 +116,7 @@ class GatewaySettings:
     """`[gateway]`: the listener for agents (their HZN_AGBOT_URL) and agbots."""
 
     listen: Annotated[str, LISTEN] = "0.0.0.0:8083"
-    """Host and port."""
+    """Host and port. `0.0.0.0` is every IPv4 address of this machine, `[::]` every address."""
     certificate_file: Annotated[Path | None, PEM, Example("/etc/agbot/tls.crt")] = None
     """TLS certificate chain (PEM), together with `key_file`. Without both: plain HTTP."""
     key_file: Annotated[Path | None, PEM, Example("/etc/agbot/tls.key")] = None

@@ -255,7 +255,7 @@ async def test_a_port_in_use_by_another_program_is_wrong(tmp_path: Path) -> None
 
 def test_a_host_is_free_if_each_of_its_addresses_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for the daemon, which listens on all of them; one may have none of IPv4."""
-    names = {"six": ["::1"], "both": ["127.0.0.1", "::1"], "far": ["::1", "2001:db8::1"]}
+    names = {"::": ["::"], "six": ["::1"], "both": ["127.0.0.1", "::1"], "far": ["::1", "2001:db8::1"]}
     resolve = socket.getaddrinfo
 
     def found(host: str, port: int, **how: int) -> list[Any]:
@@ -268,6 +268,8 @@ def test_a_host_is_free_if_each_of_its_addresses_is(monkeypatch: pytest.MonkeyPa
         assert listeners.why_not_free(f"six:{port}") == "it is in use"
         assert listeners.why_not_free(f"both:{port}") == "it is in use"
         assert "cannot assign" in listeners.why_not_free("far:0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert listeners.why_not_free(f"[::]:{taken.getsockname()[1]}") == "it is in use", "`::` is of IPv4 too"
 
 
 async def test_mistakes_of_the_settings_are_findings(tmp_path: Path) -> None:
