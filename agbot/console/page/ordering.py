@@ -197,7 +197,8 @@ def _facts(request: web.Request, action: Action, given: Mapping[str, str]) -> Fa
     scope = given.get("scope") or given.get("group") or ""
     node = NodeId(given["node"]) if "node" in given else ids.node_of_scope(scope)
     group = operations.group(GroupId(scope)) if "/" in scope and node is None else None
-    orders, explained = operations.orders(), operations.explain(node) if node is not None else None
+    # the windows go through all groups, and no action is described by them
+    orders, explained = operations.orders(with_windows=False), operations.explain(node) if node is not None else None
     facts = Facts(
         now=parts.of(request).clock.now(),
         orders=orders,

@@ -200,6 +200,8 @@ class Scripted:
     """What happens while a group is looked at."""
     far: dict[tuple[Kind, PolicyId], Sequence[GroupProgress]] = field(default_factory=dict)
     ordered: Orders = NO_ORDERS
+    windows_read: int = 0
+    """How often all groups were looked through for their windows."""
 
     def overview(self) -> Overview:
         return self.seen
@@ -265,6 +267,7 @@ class Scripted:
         return next((each.id for each in self.known if each.lease.holder is not None), None)
 
     def orders(self, *, with_windows: bool = True) -> Orders:
+        self.windows_read += with_windows
         return self.ordered
 
     async def note(self, event: Event) -> None:

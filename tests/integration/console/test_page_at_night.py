@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from jinja2 import meta
 
 from agbot.console.page import rendering
 from agbot.coordinator.contract import Explanation, MemberView, OrgView, RuleView, WaitView
@@ -325,3 +326,24 @@ async def test_while_nothing_is_granted_no_end_of_a_rollout_is_expected(desk: De
 
     end = (await desk.get("/v1/rollouts")).json["rollouts"][0]["end"]
     assert (end["likely"], end["why"]) == (None, "nothing is granted at present")
+
+
+def test_what_templates_share_needs_nothing_that_a_view_may_lack() -> None:
+    """A name that is missing is an error, and only in the branch that uses it."""
+    templates = rendering._environment()  # noqa: SLF001 - nothing public has the templates
+    assert templates.loader is not None
+
+    for shared in ("macros.html", "leaders.html"):
+        source, _, _ = templates.loader.get_source(templates, shared)
+        assert (
+            meta.find_undeclared_variables(templates.parse(source)) - {*templates.globals, "now", "own_name"} == set()
+        ), "page() has these"
+
+
+async def test_only_the_view_of_windows_looks_through_all_groups_for_them(desk: Desk) -> None:
+    for view in ("/", "/groups", "/groups/acme/mills", "/act/hold?scope=*&reason=x&step=confirm"):
+        await desk.get(view)
+    assert desk.operations.windows_read == 0
+
+    await desk.get("/orders")
+    assert desk.operations.windows_read == 1
