@@ -8,6 +8,7 @@ import pytest
 
 from agbot.rules import deferral as rule
 from agbot.rules.facts import Member, NodeType, Sight
+from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.records import Deferral
 from agbot.rules.statuses import PHASES, Status
@@ -19,12 +20,17 @@ from tests.support.values import (
     NEW,
     NMP,
     NOW,
+    OLD,
     OTHER_NMP,
+    ask,
+    at,
     claim,
     deferral,
     ended,
     held,
     member,
+    service_ask,
+    service_deferral,
     status,
     suspected,
 )
@@ -129,3 +135,74 @@ def test_a_rollback_under_the_new_version_is_still_under_way() -> None:
 
     assert begin(undoing) is not None
     assert rule.why_ended(deferral(), undoing, LIMITS, NOW) is None
+
+
+CUT_OFF = replace(deferral(), cut_off=OLD)
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        (member(ANNA, agent_version=NEW), f"the node runs agent version {NEW} now"),
+        (member(ANNA, agent_version=OLD), None),
+        (member(ANNA, agent_version=""), None),
+        (member(ANNA, {NMP: status("download started")}, agent_version=OLD), None),
+        (member(ANNA, {NMP: status("waiting")}, agent_version=OLD), None),
+        (member(ANNA, {NMP: status("initiated")}, agent_version=OLD), None),
+        (member(ANNA, {NMP: status("successful")}, agent_version=OLD), "it reports successful"),
+    ],
+)
+def test_an_upgrade_whose_report_is_gone_ends_by_the_version_or_a_final_report(who: Member, why: str | None) -> None:
+    assert rule.why_ended(CUT_OFF, who, LIMITS, NOW) == why
+
+
+@pytest.mark.parametrize(("since", "over"), [(599, False), (601, True)])
+def test_an_upgrade_whose_report_is_gone_ends_when_it_has_shown_nothing_for_long(since: float, over: bool) -> None:
+    """No version is known that the node could leave."""
+    silent = replace(CUT_OFF, cut_off="unknown", since=at(since))
+    who = replace(member(ANNA, agent_version=NEW), read_at=NOW.seen)
+
+    assert (rule.why_ended(silent, who, LIMITS, NOW) is not None) is over
+
+
+def test_the_name_of_an_upgrade_whose_report_is_gone_stands_for_another_one() -> None:
+    assert rule.covers(deferral(), ask(ANNA))
+    assert not rule.covers(CUT_OFF, ask(ANNA))
+    assert not rule.covers(deferral(), ask(ANNA, subject=OTHER_NMP))
+    assert not rule.covers(service_deferral(), service_ask(ANNA))
+
+
+def test_a_report_that_has_disappeared_is_waited_for_by_the_version_before() -> None:
+    gone = member(ANNA, agent_version=OLD)
+
+    assert rule.unreported(deferral(), gone, NOW) == replace(deferral(), since=NOW.wall, cut_off=OLD)
+    nameless = rule.unreported(deferral(), member(ANNA, agent_version=""), NOW)
+    assert nameless is not None
+    assert nameless.cut_off == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("deferred", "who"),
+    [
+        (deferral(), Sight.UNREAD),
+        (deferral(), member(ANNA, group=None)),
+        (deferral(), member(ANNA, {NMP: status("initiated")})),
+        (CUT_OFF, member(ANNA)),
+        (service_deferral(), member(ANNA)),
+    ],
+    ids=["unread", "it has left", "still reported", "known already", "of a service"],
+)
+def test_no_other_report_has_disappeared(deferred: Deferral, who: Member | Sight) -> None:
+    assert rule.unreported(deferred, who, NOW) is None
+
+
+@pytest.mark.parametrize("reports", [{}, {NMP: status("waiting", ago=900)}, {NMP: status("download started", ago=900)}])
+@pytest.mark.parametrize(("since", "over"), [(599, False), (601, True)])
+def test_what_the_agbot_lists_is_under_way_until_it_has_shown_nothing_for_long(
+    reports: dict[PolicyId, Status], since: float, over: bool
+) -> None:
+    """The agbot let it begin a moment ago, and the node has not reported that yet."""
+    deferred, who = replace(deferral(), since=at(since)), replace(member(ANNA, reports), statuses_read_at=NOW.seen)
+
+    assert (rule.why_ended(deferred, who, LIMITS, NOW, is_listed=True) is not None) is over
+    assert rule.why_ended(deferred, who, LIMITS, NOW) is not None, "without the list nothing shows it"

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from agbot.rules import lease as leases
-from agbot.rules.lease import End, IllegalTransitionError, Lease, State
+from agbot.rules.lease import Claim, End, IllegalTransitionError, Lease, State
 from agbot.rules.reasons import Cause
-from tests.support.values import ANNA, BERT, GROUP, NOW, TTL, begun, claim, ended, held, suspected
+from tests.support.values import ANNA, BERT, GROUP, NOW, OTHER_NMP, TTL, begun, claim, ended, held, suspected
 
 HOUR = timedelta(hours=1)
 
@@ -156,3 +156,41 @@ def test_an_end_says_which_revision_and_which_service_it_was() -> None:
 
     assert free.last_end is not None
     assert (free.last_end.revision, free.last_end.service) == ("r9", "o1/flow-meter")
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "is_taken_back"),
+    [
+        (claim(), Cause.FORCED, True),
+        (claim(), Cause.SUCCEEDED, False),
+        (claim(BERT), Cause.FORCED, False),
+        (claim(subject=OTHER_NMP), Cause.FORCED, False),
+    ],
+    ids=["the same claim", "it had ended by itself", "another member's", "another upgrade"],
+)
+def test_a_lease_says_when_a_person_released_it_under_the_same_claim(
+    before: Claim, cause: Cause, is_taken_back: bool
+) -> None:
+    freed = leases.release(held(before), cause, NOW)
+    again = leases.grant(freed, claim(), NOW + timedelta(seconds=9), TTL)
+
+    assert again.taken_back_at == (NOW.wall if is_taken_back else None)
+    assert freed.taken_back_at is None, "no one holds it"
+    assert held().taken_back_at is None, "no one held it before"
+
+
+def test_when_the_date_is_set_the_dates_of_a_lease_move_and_its_seen_times_stay() -> None:
+    step = timedelta(hours=2)
+    lease = leases.grant(leases.release(held(ago=90), Cause.FAILED, NOW), claim(BERT), NOW, TTL)
+
+    moved = lease.moved(step)
+
+    assert lease.tenure is not None
+    assert lease.last_end is not None
+    assert moved.tenure == replace(lease.tenure, granted_at=NOW.wall + step)
+    assert moved.last_end == replace(lease.last_end, at=NOW.wall + step)
+    unused = Lease(group=GROUP)
+    assert unused.moved(step) == unused
+    old = replace(lease, last_end=replace(lease.last_end, seen_at=None)).moved(step)
+    assert old.last_end is not None
+    assert old.last_end.since == NOW.seen, "a record from before there was seen time keeps its moment"
