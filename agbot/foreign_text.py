@@ -30,6 +30,8 @@ _EXAMINED_RATIO: Final = 10
 character."""
 _NOT_PRINTABLE_IN_JSON: Final = re.compile(r"[^\x00-\x7e]")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})|([\"\\/'<>&]))")
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL says of an answer that is no TLS; the second one since 3.2."""
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 """What is left of the causes where several addresses were tried."""
 _URL_SAFE: Final = str.maketrans("+/", "-_")
@@ -68,7 +70,8 @@ def unreached(error: BaseException) -> str:
     if isinstance(met, ssl.SSLCertVerificationError):
         why = f"its certificate is not accepted: {met.verify_message}"
     elif isinstance(met, ssl.SSLError):
-        why = f"no TLS: {met.reason or met}"
+        plain = "; does it speak plain HTTP (http://)?" if met.reason in _NOT_TLS else ""
+        why = f"no TLS: {met.reason or met}{plain}"
     elif isinstance(met, socket.gaierror):
         why = "the name of the host is not known"
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from agbot import __version__
-from agbot.cli.failure import Exit
+from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import folded
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
@@ -58,6 +60,8 @@ _ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
 """The names that `hzn` users expect."""
 _AS_IN_HZN: Final = frozenset({"hagroup", "hagr", "node", "nmp", "version"})
 """Their exit code for wrong usage is 1."""
+_GIVE_A_VALUE: Final = "Give a value, or leave it out; is a variable of the shell not set?"
+_REFUSED_BY_A_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _EPILOG: Final = (
     "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read or written; "
@@ -107,14 +111,14 @@ class LazyGroup(click.Group):
         **extra: Any,  # noqa: ANN401 - as in click
     ) -> click.Context:
         """Read the options of `agbot` itself."""
-        with _folded_errors():
+        with _folded_errors(), _output_refused():
             if not extra.get("resilient_parsing"):  # completion sees what is not typed yet
-                _refuse_empty(args)
+                _refuse_unusable(args)
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click
         """Run the command."""
-        with _folded_errors():
+        with _folded_errors(), _output_refused():
             return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -140,16 +144,41 @@ def _folded_errors() -> Iterator[None]:
         raise
 
 
-def _refuse_empty(words: Sequence[str]) -> None:
-    """Refuse a command line with an empty word, or an option with an empty value.
+@contextmanager
+def _output_refused() -> Iterator[None]:
+    """Say that the output cannot be written, as on a full disk.
 
-    It usually comes from a variable of a script that is not set. As the value of an option it would
-    mean that the option is not given (a hold without an end), and as a path the current folder.
+    If only its reader has left, click ends the command quietly.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_A_DISK or error.filename is not None:
+            raise
+        # what is left is not written at the exit either, which would fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise Failure(
+            Exit.BAD_FILE,
+            tried="writing to the standard output",
+            problem=f"the output cannot be written: {error.strerror}",
+            next_step="free space there, or write to another place; what the command has changed stays changed",
+        ) from error
+
+
+def _refuse_unusable(words: Sequence[str]) -> None:
+    """Refuse an empty word, an option with an empty value, and bytes that are not UTF-8.
+
+    An empty one usually comes from a variable of a script that is not set. As the value of an
+    option it would mean that the option is not given (a hold without an end), and as a path the
+    current folder. Bytes of another encoding could be neither sent nor kept.
 
     Raises:
         click.UsageError: it has one.
     """
     for before, word in zip(["", *words], words, strict=False):
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            shown = word.encode(errors="replace").decode()
+            raise _refusal(f"{shown!r} is not UTF-8.", words, "Set the terminal or the script to UTF-8.")
         option, equals, value = word.partition("=")
         if word.startswith("--") and equals and not value.strip():
             raise _refusal(f"The value of {option} is empty.", words)
@@ -158,8 +187,8 @@ def _refuse_empty(words: Sequence[str]) -> None:
             raise _refusal(f"{f'The word after {before}' if is_of_option else 'An argument'} is empty.", words)
 
 
-def _refusal(problem: str, words: Sequence[str]) -> click.UsageError:
-    error = click.UsageError(f"{problem} Give a value, or leave it out; is a variable of the shell not set?")
+def _refusal(problem: str, words: Sequence[str], next_step: str = _GIVE_A_VALUE) -> click.UsageError:
+    error = click.UsageError(f"{problem} {next_step}")
     if words[0] in _AS_IN_HZN:
         error.exit_code = int(Exit.BAD_INPUT)  # type: ignore[misc]  # click reads it from the instance
     return error

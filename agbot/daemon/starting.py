@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import socket
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from agbot.clock import Clock
 from agbot.daemon.notify import Notifier
+from agbot.listening import binding
 from agbot.settings.model import StoreSettings
 from agbot.store.contract import Store, StoreError
 from agbot.store.leadership import SharedStore
@@ -24,14 +23,6 @@ _MORE_SECONDS: Final = 30.0
 """The TimeoutStartSec= of the unit."""
 _PATIENCE_SECONDS: Final = 120.0
 _SLOWEST_BYTES_A_SECOND: Final = 4_000_000
-
-_NEXT: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        errno.EADDRINUSE: "another program listens there (`ss -ltnp` shows which); stop it, or set another port",
-        errno.EADDRNOTAVAIL: "this machine has no such address (`ip addr` shows those it has): set one of them",
-        errno.EACCES: "ports below 1024 need a capability; set a higher port, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit",
-    }
-)
 
 
 async def listening(setting: str, listen: str, start: Awaitable[None]) -> None:
@@ -48,7 +39,7 @@ async def listening(setting: str, listen: str, start: Awaitable[None]) -> None:
         )
         raise OSError(message) from error
     except OSError as error:
-        next_step = _NEXT.get(error.errno or 0)
+        next_step = binding.NEXT_STEPS.get(error.errno or 0)
         if next_step is None:  # an error of a certificate, which names its setting itself
             raise
         problem = os.strerror(error.errno or 0).lower()  # asyncio's own text repeats the address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +21,6 @@ _SECONDS: Final = 5.0
 _QUESTION: Final = "/org/doctor/hagroup/doctor/nodemanagement/%2F/doctor"
 """No node's name has a slash, so the gateway answers 400 before any login, on standby too."""
 _BAD_REQUEST: Final = 400
-_WHO: Final = "`ss -ltnp` shows which program listens there; stop it, or set another port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ async def _console(settings: Settings, daemon: Daemon) -> Finding:
         return warning("console", text, next_step=step)
     if daemon.overview is not None:
         return ok("console", f"the coordinator answers at {daemon.url}")
-    why = why_not_free(listen)
+    why, step = why_not_free(listen)
     if not why:
         return ok("console", f"no coordinator runs; {listen} is free for it")
     no_answer = daemon.problem or "it is not the coordinator"
-    return wrong("console", f"{listen}: {why}, and {no_answer}", tried=f"GET {daemon.url}", next_step=_WHO)
+    return wrong("console", f"{listen}: {why}, and {no_answer}", tried=f"GET {daemon.url}", next_step=step)
 
 
 async def _gateway(settings: Settings, daemon: Daemon) -> Finding:
@@ -59,9 +59,9 @@ async def _gateway(settings: Settings, daemon: Daemon) -> Finding:
     runs = daemon.overview.mode if daemon.overview is not None else settings.run.mode
     if runs == "shadow":
         return ok("gateway", "shadow mode listens for no agents")
-    why = why_not_free(listen)
+    why, step = why_not_free(listen)
     if daemon.overview is None:
-        return wrong("gateway", f"{listen}: {why}", next_step=_WHO) if why else ok("gateway", f"{listen} is free")
+        return wrong("gateway", f"{listen}: {why}", next_step=step) if why else ok("gateway", f"{listen} is free")
     scheme = "https" if settings.gateway.certificate_file else "http"
     url = own_url(listen, scheme)
     status = await _ask(url + _QUESTION)
@@ -99,13 +99,16 @@ async def _ask(url: str) -> str:
         return f"no answer ({type(error).__name__})"
 
 
-def why_not_free(listen: str) -> str:
-    """Return why this address cannot be listened on; empty if it can."""
+def why_not_free(listen: str) -> tuple[str, str]:
+    """Return why this address cannot be listened on, and what to do; both empty if it can."""
     try:
         bound(listen)
+    except socket.gaierror as error:
+        return f"the host name cannot be resolved ({error.strerror})", "set an address of this machine"
     except OSError as error:
-        return "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
-    return ""
+        why = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+        return why, binding.NEXT_STEPS.get(error.errno or 0, "set another address")
+    return "", ""
 
 
 def bound(listen: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.foreign_text import unanswered
 
 _CHECK: Final = "secure API"
 _SECONDS: Final = 5.0
@@ -35,9 +36,8 @@ async def check(url: str, ca_file: Path | None) -> tuple[Finding, ...]:
         return (wrong(_CHECK, f"its certificate is not accepted: {why}", tried=tried, next_step=step),)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         step = "start the agbot, or correct [agbot] secure_api: until then such requests are answered with 502"
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        why = getattr(cause, "strerror", None) or str(cause) or f"no answer within {_SECONDS:g} s"
-        return (wrong(_CHECK, f"it cannot be reached: {why}", tried=tried, next_step=step),)
+        why = f"no answer within {_SECONDS:g} s" if isinstance(error, TimeoutError) else unanswered(error)
+        return (wrong(_CHECK, why, tried=tried, next_step=step),)
     if status == 200 and "GET" in allowed:  # noqa: PLR2004 - HTTP's OK
         return (ok(_CHECK, f"answers at {url}"),)
     step = "check that [agbot] secure_api is the agbot's SecureAPIListenHost and port, or a proxy that passes all on"

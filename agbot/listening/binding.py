@@ -5,8 +5,21 @@ The doctor binds the same ones, to find out whether a start could listen.
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+NEXT_STEPS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        errno.EADDRINUSE: "another program listens there (`ss -ltnp` shows which); stop it, or set another port",
+        errno.EADDRNOTAVAIL: "this machine has no such address (`ip addr` shows those it has): set one of them",
+        errno.EACCES: "ports below 1024 need a capability; set a higher port, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit",
+    }
+)
+"""What to do where an address cannot be listened on, by the number of the error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,16 @@ async def test_nothing_of_a_library_is_in_the_cause() -> None:
     assert not unreached(ValueError("no HTTP"))
 
 
+async def test_a_program_without_tls_is_asked_for_by_its_scheme() -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "does it speak plain HTTP (http://)?" in await failed(f"https://127.0.0.1:{port}/")
+
+
 async def test_an_answer_that_is_not_http_is_not_quoted(tmp_path: Path) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read(1000))

@@ -1,4 +1,7 @@
-"""An empty value on the command line is wrong usage of every command, and nothing is done."""
+"""A word that cannot be used is wrong usage of every command, and nothing is done.
+
+It is empty, or not UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,23 @@ def test_the_commands_of_hzn_refuse_it_with_their_own_exit_code() -> None:
     result = CliRunner().invoke(main, ["hagroup", "remove", ""])
 
     assert (result.exit_code, "is empty" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["resume", "o1/shop", "--reason", "gr\udcf6\udcdfer"], 2),
+        (["explain", "o1/\udcf6"], 2),
+        (["hagroup", "list", "\udcf6"], 1),
+    ],
+)
+def test_bytes_of_another_encoding_are_wrong_usage_and_not_an_internal_error(
+    words: list[str], code: int, shell: Shell
+) -> None:
+    result = shell.act(*words) if words[0] == "resume" else shell.run(*words)
+
+    assert (result.exit_code, "is not UTF-8" in result.stderr) == (code, True), result.output
+    assert shell.operations.emitted == []
 
 
 def test_what_is_not_typed_yet_is_completed() -> None:
