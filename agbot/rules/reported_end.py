@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agbot.rules.lease import Lease, occupied
+from agbot.rules.lease import SERVICE, Lease, occupied
 
 
 def why_not_ended_by(lease: Lease, who: str, token: int | None) -> str:
@@ -22,4 +22,14 @@ def why_not_ended_by(lease: Lease, who: str, token: int | None) -> str:
     # a grant from before identities were recorded has none, and may be ended by any agbot
     if progress.asked_by and who not in progress.asked_by:
         return f"it was granted to {progress.asked_by[0]}, so {who} has to name the token of that grant"
-    return ""
+    return _why_repeated(lease)
+
+
+def _why_repeated(lease: Lease) -> str:
+    """Say that this may be the end of an earlier grant for the same upgrade; empty if it is not."""
+    tenure, end = occupied(lease), lease.last_end
+    if tenure.claim.kind is not SERVICE or tenure.progress.confirmed or end is None or end.claim != tenure.claim:
+        return ""
+    return (
+        f"this upgrade has not begun since its grant, and grant {end.token} was for the same: the end needs the token"
+    )

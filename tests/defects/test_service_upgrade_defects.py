@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from agbot.coordinator.permission import Ended, Granted
 from agbot.rules.lease import Kind, State
@@ -321,6 +322,26 @@ async def test_an_end_is_taken_from_the_identity_that_was_granted_or_with_the_to
     assert (again.token, again.repeated) == (granted.token, True)
     assert "granted to IBM/second" in (await end("IBM/third")).refused
     assert (await end("IBM/third", granted.token)).released
+
+
+@in_virtual_time
+async def test_a_repeated_end_frees_no_later_grant_for_the_same_upgrade() -> None:
+    hub = await trio()
+    question = replace(hub.question("s1", "gs", POLICY, Kind.SERVICE), by=AGBOT)
+    ended = partial(hub.coordinator.report_end, question, succeeded=True, who=AGBOT)
+    assert isinstance(await hub.ask_as_agbot(question), Granted)
+    assert (await ended()).released
+    await hub.live("s1", "s2", "s3", seconds=90)
+    granted = await hub.ask_as_agbot(question)
+    assert isinstance(granted, Granted)
+
+    assert "needs the token" in (await ended()).refused
+    assert hub.lease("gs").state is State.HELD
+
+    cancel(hub, "s1", "s1-old")
+    await hub.live("s1", "s2", "s3", seconds=12)
+    assert (await ended()).released
+    await hub.stop()
 
 
 @in_virtual_time
