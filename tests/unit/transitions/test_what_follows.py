@@ -111,6 +111,38 @@ def test_a_success_names_the_version_that_the_node_reports_to_have_installed() -
     assert [each.last_end and each.last_end.version for each in (ended, failed)] == ["2.31.0", ""]
 
 
+def test_the_success_of_a_service_names_no_agent_version() -> None:
+    upgraded = Upgraded(status=values.status("successful", target_version="2.31.0"))
+    lease = values.held(values.claim(kind=Kind.SERVICE), progress=values.begun(top_version="2.0.0"))
+
+    end = ends.release(lease, upgraded, Ending(cause=Cause.SUCCEEDED, why="seen"), NOW).after
+
+    assert end is not None
+    assert end.last_end is not None
+    assert (end.last_end.version, end.last_end.top_version) == ("", "2.0.0")
+
+
+@pytest.mark.parametrize("by", ["", "IBM/agbot"])
+def test_a_grant_notes_who_asked_for_it_on_the_nodes_behalf(by: str) -> None:
+    ask = replace(values.service_ask(), by=by)
+
+    after = grants.grant(Case(ask=ask, group=values.group(), at=NOW), asker=values.member(BERT)).after
+
+    assert after is not None
+    assert after.tenure is not None
+    assert after.tenure.progress.asked_by == ((by,) if by else ())
+
+
+def test_of_a_listed_service_upgrade_only_the_agreements_from_before_it_are_the_old_ones() -> None:
+    """The new one may be there already, and would never count as the end."""
+    agreements = tuple(values.agreement(name, ago=ago) for name, ago in (("old", 61), ("new", 60), ("undated", None)))
+    member = values.member(ANNA, agreements=agreements)
+
+    progress = begun.of_listed_service(values.begun(), member, values.deployment(), values.at(60))
+
+    assert progress.agreements_before == ("old", "undated")
+
+
 def test_an_operator_ends_a_rest_once() -> None:
     first = ends.end_rest(values.ended(), "seen by eva", NOW, "eva")
     assert first.after is not None
