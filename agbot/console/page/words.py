@@ -49,6 +49,14 @@ def sentence(text: str) -> str:
     return text if "/" in first or not first.isalpha() else text[:1].upper() + text[1:]
 
 
+def bare(name: str | None) -> str:
+    """Write a name without its organisation, as in a table of that organisation."""
+    # what is upgraded may be words, such as `a service of org/node`, of which a node would be left
+    if not name or " " in name.partition("/")[0]:
+        return name or "an upgrade"
+    return ids.name_of(name) or name
+
+
 def scope(of: str) -> str:
     """Write the scope of a hold or an approval."""
     node = ids.node_of_scope(of)

@@ -87,3 +87,22 @@ def test_an_event_names_its_group_once_and_leads_to_it(group: str | None, what: 
 
 def test_every_reason_has_plain_words() -> None:
     assert set(facts.CODES) == set(Code)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("acme/alpha", "alpha"),
+        ("acme/two words", "two words"),
+        ("a service of acme/alpha", "a service of acme/alpha"),
+        ("alpha", "alpha"),
+        ("acme/", "acme/"),
+        ("", "an upgrade"),
+        (None, "an upgrade"),
+    ],
+)
+def test_a_name_is_written_without_its_organisation_and_words_are_left_as_they_are(
+    name: str | None, written: str
+) -> None:
+    """A service that was down for no known reason was the upgrade `alpha` of alpha in the table of groups."""
+    assert words.bare(name) == written
