@@ -249,8 +249,8 @@ class Cycle:
                 if self._unasked.concerns(group):
                     await deferring.refresh(situation, group)
                     done += await self._unasked.reported(group)
-            if group in joined and not situation.doubts():  # with a doubt nothing was begun
-                del joined[group]
+                if group in joined and not situation.doubts():  # with a doubt nothing was begun
+                    del joined[group]
             await slices.end()
         situation.troubles.keep("deferrals", ChainMap(mattering, joined))
         with situation.troubles.guard("unasked upgrades"):

@@ -7,7 +7,8 @@ import asyncio
 from agbot.coordinator.permission import Granted
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Why
-from agbot.rules.ids import group_id, node_id
+from agbot.rules.ids import GroupId, group_id, node_id
+from agbot.rules.limits import Limits
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -155,4 +156,31 @@ async def test_a_node_that_joined_in_its_upgrade_is_deferred_as_soon_as_its_stat
     await asyncio.sleep(30)
 
     assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_joined_in_its_upgrade_is_deferred_after_a_judgement_that_failed_in_an_unforeseen_way() -> (
+    None
+):
+    def failing(group: GroupId) -> Limits:
+        raise ZeroDivisionError(group)
+
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(20)
+    seed.node(hub.exchange, ORG, "n3")
+    hub.report("n3", "initiated")
+    await asyncio.sleep(20)
+    hub.coordinator.set_limits(failing)
+    hub.admin("POST", "/hagroups/g1/nodes/n3")
+    await asyncio.sleep(30)
+    assert "deferrals" in {entry.facts["part"] for entry in hub.events("part.failed")}
+
+    hub.coordinator.set_limits(lambda _: Limits())
+    await asyncio.sleep(30)
+
+    assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
+    assert hub.coordinator.overview().ready
     await hub.stop()
