@@ -184,3 +184,21 @@ async def test_a_node_that_joined_in_its_upgrade_is_deferred_after_a_judgement_t
     assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n3"]
     assert hub.coordinator.overview().ready
     await hub.stop()
+
+
+@in_virtual_time
+async def test_an_unasked_upgrade_is_seen_although_the_read_of_another_report_failed_beside_it() -> None:
+    hub, reads = tripping()
+    hub.group("g1", "n1", "n2")
+    hub.group("g2", "a1", "a2")
+    await hub.start()
+    await asyncio.sleep(30)
+    reads.trips_at.add(Read(what=What.STATUSES, id=node_id(ORG, "n1")))
+    hub.report("n1", "waiting")
+    hub.report("a1", "downloaded")
+
+    await asyncio.sleep(30)
+
+    assert not reads.trips_at
+    assert hub.lease("g2").holder == f"{ORG}/a1"
+    await hub.stop()

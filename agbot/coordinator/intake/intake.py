@@ -7,7 +7,7 @@ when it ends; an outage of one organisation does not affect the others.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -32,6 +32,8 @@ from agbot.single_flight import SharedRead
 
 _GIVEN_UP = timedelta(minutes=10)
 """For how long a node that has joined a group is read again if it cannot be read."""
+
+_REPORTS = frozenset({What.AGREEMENTS, What.STATUSES})
 
 Reported = Callable[[Sequence[NodeId]], Awaitable[None]]
 
@@ -146,7 +148,12 @@ class Intake:
     async def _read_announced(self) -> None:
         """Read what the feed has announced: an upgrade may have ended."""
         with self._situation.troubles.guard("reads of what was announced"):
-            tried = await self._reader.follow(self._eager())
+            wanted = self._eager()
+            try:
+                tried = await self._reader.follow(wanted)
+            except Exception:
+                self._will_judge(each.read for each in wanted)
+                raise
             await self._reported(_reporters(tried))
             await self._follow_up(tried)
 
@@ -163,12 +170,13 @@ class Intake:
             # while the store is not trusted no group is judged, and these wait for that
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
-            wanted = [each for of_group in plans.values() for each in of_group]
+            of_plans = [each for of_group in plans.values() for each in of_group]
+            wanted = [*self._earlier.reads(), *of_plans, *planning.second_reads()]
             try:
-                tried = await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
-                await self._follow_up(tried)
+                await self._follow_up(await self._reader.follow(wanted))
                 await planning.plan_again(plans)
             except BaseException:
+                self._will_judge(each.read for each in wanted)
                 self.attention.reading.at_once(plans)  # none of them has its next time yet
                 raise
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
@@ -176,18 +184,25 @@ class Intake:
     async def _follow_up(self, tried: Sequence[Read]) -> None:
         """Read what follows from these reads, and note the groups to judge."""
         planning, reporters = self._planning, _reporters(tried)
-        reports = (What.AGREEMENTS, What.STATUSES)
-        to_judge = [NodeId(read.id) for read in tried if read.what in reports]
+        to_judge = list(tried)
         try:
             if reporters:
                 plans = await planning.of_groups(planning.note_reports(reporters))
                 await self._reader.follow(each for of_group in plans.values() for each in of_group)
             arrived = self._arrivals()
-            to_judge += arrived
+            to_judge += [Read(what=What.STATUSES, id=node) for node in arrived]
             await self._read_arrivals(arrived)
         finally:
-            # also if one of these reads has failed: nothing shows the others a second time
-            self.joined.update(dict.fromkeys(self._groups_of(to_judge)))
+            self._will_judge(to_judge)
+
+    def _will_judge(self, tried: Iterable[Read]) -> None:
+        """Note the groups of which reports were read, also if another read has failed beside them.
+
+        Nothing shows these a second time.
+        """
+        nodes = (NodeId(read.id) for read in tried if read.what in _REPORTS)
+        known = map(self._situation.picture.node, nodes)
+        self.joined.update({node.group: None for node in known if isinstance(node, Node) and node.group is not None})
 
     def _eager(self) -> list[Wanted]:
         """Return what the feed has announced and is read without a question."""
@@ -212,10 +227,6 @@ class Intake:
         for node in arrived:
             if node not in failed:
                 self._arrived.pop(node, None)
-
-    def _groups_of(self, nodes: Iterable[NodeId]) -> Iterator[GroupId]:
-        known = map(self._situation.picture.node, nodes)
-        return (node.group for node in known if isinstance(node, Node) and node.group is not None)
 
 
 def _reporters(tried: Iterable[Read]) -> list[NodeId]:

@@ -69,7 +69,8 @@ class Housekeeping:
         try:
             await situation.commit_due(lambda: busy.take_in(words, situation.ledger.busy, situation.now()))
         except StoreUnavailableError:
-            self._words = words | self._words  # a later word of the same node counts
+            # a later word of the same node counts; after a bug none is kept, as it would fail again
+            self._words = words | self._words
             raise
 
     def _holds_over(self) -> Change:
