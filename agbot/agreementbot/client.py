@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from agbot.agreementbot import wire
-from agbot.agreementbot.transport import HttpTransport, NoAnswerError, NotListeningError, Transport
+from agbot.agreementbot.transport import HttpTransport, NoAnswerError, NotListeningError, TooLateError, Transport
 from agbot.clock import Clock
 from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId
@@ -98,11 +98,13 @@ class AgreementBot:
         failed: list[str] = []
         for left, url in zip(range(len(self._urls), 0, -1), self._urls, strict=True):
             # a refused connection takes no time: the next address has the rest
-            until = now() + max(end - now(), 0.0) / left
+            share = max(end - now(), 0.0) / left
             try:
-                return await self._ask(url, until)
+                return await self._ask(url, now() + share)
             except NotListeningError:
                 refused.append(url)
+            except TooLateError:  # of both requests, the second has only what the first has left over
+                failed.append(f"{url}: no complete answer within {share:.3g} s")
             except NoAnswerError as error:
                 failed.append(f"{url}: {error}")
         # one that hangs may be an agbot that runs, however many others are refused

@@ -25,6 +25,10 @@ class NoAnswerError(Exception):
     """No complete answer, or none in time. It is not known whether an agbot runs there."""
 
 
+class TooLateError(NoAnswerError):
+    """No complete answer in time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The answer, of any status."""
@@ -41,6 +45,7 @@ class Transport(Protocol):
 
         Raises:
             NotListeningError: the connection was refused.
+            TooLateError: there was no complete answer in time.
             NoAnswerError: there was no complete answer.
         """
 
@@ -63,7 +68,7 @@ class HttpTransport:
                 return Reply(status=response.status, body=await self._read(response))
         except TimeoutError as error:
             message = f"no complete answer within {timeout_seconds:.3g} s"
-            raise NoAnswerError(message) from error
+            raise TooLateError(message) from error
         except aiohttp.ClientConnectorError as error:
             # Only this one proves that no process listens there. A host that is unreachable may run
             # an agbot that reaches its database.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from agbot.agreementbot.transport import NoAnswerError, NotListeningError, Reply
+from agbot.agreementbot.transport import NoAnswerError, NotListeningError, Reply, TooLateError
 from agbot.sim.faults import Dropped, Hang, NotListening
 from agbot.sim.local_api import LocalApi
 from agbot.sim.plain_http import Received
@@ -27,7 +27,7 @@ class DirectAgbot:
             async with asyncio.timeout(timeout_seconds):
                 return await self._get(url)
         except TimeoutError as error:
-            raise NoAnswerError(f"no whole answer within {timeout_seconds:g} s") from error
+            raise TooLateError(f"no whole answer within {timeout_seconds:g} s") from error
 
     async def _get(self, url: str) -> Reply:
         base = next((base for base in self._apis if url.startswith(f"{base}/")), None)

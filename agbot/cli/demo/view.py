@@ -14,6 +14,7 @@ from rich.text import Text
 
 from agbot.cli.demo.words import bare, short
 from agbot.coordinator.contract import GroupView, MemberView
+from agbot.rules.reasons import Code
 
 _LEGEND: Final = (
     ("●", "green", "available"),
@@ -27,6 +28,7 @@ _LEGEND: Final = (
 _OTHER_LINES: Final = 8
 """Head, table head, foot, three empty lines, and one for the terminal itself."""
 _LEAST_EVENTS: Final = 3
+_REFUSED_BEFORE: Final = "asks again by itself: the lease has become free since its last question"
 _MARK: Final = 2
 """Columns of a member."""
 _MARKS: Final = {meaning: (mark, style) for mark, style, meaning in _LEGEND}
@@ -159,7 +161,8 @@ def _waits(group: GroupView) -> list[Text]:
     by_reason: dict[str, list[str]] = {}
     for waiter in group.waiting:
         first = waiter.reasons[0] if waiter.reasons else None
-        why = short(f"{first.code}: {first.text}") if first else "asks"
+        is_past = first is not None and first.code is Code.LEASE_HELD and group.lease.holder is None
+        why = _REFUSED_BEFORE if is_past else short(f"{first.code}: {first.text}") if first else "asks"
         by_reason.setdefault(why, []).append(_member(waiter.node))
     return [Text.assemble((f"{', '.join(sorted(set(members)))}: ", "cyan"), why) for why, members in by_reason.items()]
 

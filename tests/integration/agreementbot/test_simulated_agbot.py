@@ -21,6 +21,7 @@ from agbot.sim.plain_http import Listener, listening
 from tests.support.clocks import HandClock
 from tests.support.direct_agbot import DirectAgbot
 from tests.support.patience import PATIENCE_SECONDS, allowed_seconds, in_time
+from tests.support.virtual_time import in_virtual_time
 
 FIRST, SECOND = "http://first:8080", "http://second:8080"
 Find = Callable[[], AgreementBot]
@@ -113,6 +114,15 @@ async def test_an_agbot_that_fails_in_any_way_says_nothing_and_is_not_taken_for_
     assert isinstance(await in_process(failing, failing).list_rows(), Unreadable)
     async with over_sockets(failing) as bot:
         assert isinstance(await bot.list_rows(), Unreadable)
+
+
+@in_virtual_time
+async def test_the_time_that_an_agbot_had_is_stated_and_not_what_its_first_list_has_left_over() -> None:
+    slow = api(rows())
+    slow.faults.add(Fault(kind=FaultKind.LATENCY, seconds=1.9))
+    bot = AgreementBot(AgbotSettings(api=(FIRST,), request_seconds=2.0), SystemClock(), DirectAgbot({FIRST: slow}))
+
+    assert await bot.list_rows() == Unreadable(why=f"{FIRST}: no complete answer within 2 s")
 
 
 @asynccontextmanager

@@ -168,6 +168,15 @@ def test_the_view_names_holder_waiter_reason_and_where_to_ask() -> None:
     assert "agbot status --url http://127.0.0.1:54321" in shown
 
 
+def test_the_view_names_no_holder_as_the_reason_of_a_wait_when_the_lease_is_free() -> None:
+    group = a_group("g1")
+    free = replace(group.lease, state="free", holder=None)
+    shown = "\n".join(drawn(replace(a_moment(1), groups=[replace(group, lease=free)]), 160, 24))
+
+    assert "2: asks again by itself" in shown
+    assert "lease-held" not in shown
+
+
 def test_the_view_states_that_its_times_are_simulated_and_how_fast_they_pass() -> None:
     assert "12:00:00 (simulated, 60x)" in drawn(a_moment(1), 80, 24)[0]
 
