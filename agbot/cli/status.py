@@ -159,7 +159,7 @@ def _write_organisations(out: Console, overview: Overview, now: datetime) -> Non
             each.org,
             str(each.groups),
             str(each.members),
-            each.failing or f"last full read {screen.ago(each.read_at, now)}",
+            each.failing or (f"last full read {screen.ago(each.read_at, now)}" if each.read_at else "not read yet"),
         )
         for each in overview.orgs
     ]

@@ -120,14 +120,13 @@ async def _lead(request: web.Request, wanted: LeadBody) -> Done | NotDone:
 async def _test(request: web.Request, wanted: TestBody) -> Tested:
     """Journal a test event, which every receiver gets as it gets any other."""
     deliveries = parts.of(request).deliveries
-    number = await deliveries.test(wanted.by) if deliveries else 0
+    tried = "a test event for all receivers"
+    if deliveries is None or not deliveries.receivers():
+        raise ApiError(409, tried=tried, problem="there is no receiver", next_step="set [mqtt], [webhook] or [notify]")
+    number = await deliveries.test(wanted.by)
     if not number:
-        raise ApiError(
-            409,
-            tried="a test event for all receivers",
-            problem="there is no receiver, or the journal cannot be written",
-            next_step="set [mqtt], [webhook] or [notify], or see `agbot status`",
-        )
+        next_step = "`agbot status` shows what is wrong with the store"
+        raise ApiError(409, tried=tried, problem="the journal cannot be written", next_step=next_step)
     return Tested(event=number)
 
 

@@ -57,7 +57,7 @@ def _standby(where: Whereabouts) -> web.Response:
     why, leader = _why_not_ready(where), where.leader
     if why or leader is None:
         return replies.text(f"not ready: {why}", status=_UNAVAILABLE)
-    return replies.text(f"ready: stands by; {leader.name} leads since {leader.since:%Y-%m-%dT%H:%M:%SZ}")
+    return replies.text(f"ready: stands by; {leader.name} leads since {leader.since:%Y-%m-%d %H:%M:%SZ}")
 
 
 def _why_not_ready(where: Whereabouts) -> str:

@@ -82,7 +82,8 @@ class DescriptorsRecovered(LogEvent, frozen=True, kw_only=True):
 class LoginFailed(LogEvent, frozen=True, kw_only=True):
     """The credentials of a node, or of an agbot, were not accepted at the agents' listener.
 
-    A caller is logged at most once in ten minutes, and all together at most ten times a minute.
+    A caller is logged at most once in ten minutes for each reason, and all together at most ten
+    times a minute.
     """
 
     name: ClassVar[str] = "login.failed"

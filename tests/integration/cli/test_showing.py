@@ -260,8 +260,32 @@ def test_the_status_shows_so_many_groups_and_says_how_many_there_are(shell: Shel
     assert "1 of 2 groups are shown: --limit, or name one\n" in text
 
 
-WELL = replace(OVERVIEW, orgs=(), brakes=0)
+def test_an_organisation_that_was_never_read_has_no_time_of_a_read(shell: Shell) -> None:
+    shell.operations.seen = replace(OVERVIEW, orgs=[replace(OVERVIEW.orgs[0], read_at=None, failing="")])
+
+    text = shell.run("status").stdout
+
+    assert "not read yet\n" in text
+    assert "last full read" not in text
+
+
 BROKEN = Receiver(kind=SinkKind.WEBHOOK, receiver="hooks:443", confirmed=3, behind=7, error="answers 403")
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [((), "there is no receiver\n"), ((BROKEN,), "the journal cannot be written\n")],
+    ids=["none", "no journal"],
+)
+def test_a_test_event_that_nobody_gets_has_one_cause(found: Sequence[Receiver], problem: str, shell: Shell) -> None:
+    shell.deliveries.found = found
+
+    result = shell.act("notify", "--test")
+
+    assert (result.exit_code, result.stderr.startswith(f"agbot: {problem}")) == (Exit.REFUSED, True), result.stderr
+
+
+WELL = replace(OVERVIEW, orgs=(), brakes=0)
 
 
 @pytest.mark.parametrize(

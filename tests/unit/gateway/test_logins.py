@@ -32,6 +32,19 @@ def test_all_callers_together_make_ten_lines_in_a_minute_and_one_left_out_has_it
     assert found[-1][1] == 200 - MOST_PER_MINUTE
 
 
+def test_a_question_without_a_token_does_not_hide_that_the_token_of_that_node_is_wrong() -> None:
+    logins = FailedLogins()
+    with capture_logs() as logged:
+        for at in (0.0, 1.0):
+            logins.note(answers.unauthenticated("Unauthorized.", "o1/anna"), at)
+            logins.note(answers.wrong_credentials("nodes", "o1/anna"), at)
+
+    assert [(line["node"], line["why"]) for line in logged] == [
+        ("o1/anna", "Unauthorized."),
+        ("o1/anna", "the Exchange does not know it, or does not accept its token"),
+    ]
+
+
 def test_an_answer_that_is_no_failed_login_is_not_logged() -> None:
     logins = FailedLogins()
     with capture_logs() as logged:
