@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -148,3 +149,109 @@ def test_an_agent_upgrade_cannot_crash_a_service() -> None:
     upgraded = member(ANNA, agreements=(CRASHED,), agreements_read_at=NOW.seen)
 
     assert rests.why_crashed(rest(Kind.AGENT), upgraded) is None
+
+
+def reported(version: str = "2.32.0", *, proof_seconds: float = 600.0) -> Rest:
+    """Let an agent's upgrade have ended with this version as the installed one."""
+    found = rests.rest_after(replace(end(Kind.AGENT), version=version), limits(version_proof_seconds=proof_seconds))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "runs", "is_contradicted"),
+    [
+        ("2.32.0", "2.32.0", False),
+        ("2.32.0", "2.31.0", True),
+        ("2.32.0", "2.32.0-1519", False),
+        ("2.32.0-1519", "2.32.0", False),
+        ("2.32.0", "2.32.0+b1", False),
+        ("2.32.0", "2.32.01", True),
+        ("2.32.0-1519", "2.32.0-1520", True),
+        ("2.32.0", "2.3-2.32.0", True),
+        ("2.32.0", "", False),
+        ("", "2.31.0", False),
+    ],
+)
+def test_a_node_contradicts_its_report_by_another_version_and_not_by_a_build_number(
+    said: str, runs: str, is_contradicted: bool
+) -> None:
+    found = rests.why_contradicted(reported(said), member(ANNA, ago=1, agent_version=runs))
+
+    assert (found is not None) is is_contradicted
+    assert found is None or (said in found and runs in found)
+
+
+@pytest.mark.parametrize(("alive_ago", "counts"), [(ENDED - 1, True), (ENDED, False), (None, False)])
+def test_its_version_contradicts_it_only_after_a_heartbeat_since_the_end(alive_ago: float | None, counts: bool) -> None:
+    """Before that the Exchange still shows the former one."""
+    found = rests.why_contradicted(reported(), member(ANNA, ago=alive_ago, agent_version="2.31.0"))
+
+    assert (found is not None) is counts
+
+
+def test_no_version_contradicts_where_that_is_switched_off() -> None:
+    other = member(ANNA, ago=1, agent_version="2.31.0")
+
+    assert rests.why_contradicted(reported(proof_seconds=0.0), other) is None
+    assert rests.why_unproven(reported(), other, LIMITS, NOW) == rests.why_contradicted(reported(), other)
+
+
+@pytest.mark.parametrize(("read_ago", "failed"), [(0, True), (40, True), (41, False), (None, False)])
+def test_a_contradiction_counts_as_a_failure_by_a_read_after_its_time(read_ago: float | None, failed: bool) -> None:
+    other, read_at = member(ANNA, ago=1, agent_version="2.31.0"), None if read_ago is None else seen_at(read_ago)
+
+    assert (rests.why_failed(reported(proof_seconds=60.0), other, read_at) is not None) is failed
+    assert rests.why_failed(reported(proof_seconds=0.0), other, read_at) is None
+
+
+WELL = member(ANNA, ago=1, agreements=(agreement("a1"),), agreements_read_at=seen_at(0))
+UNSEEN = member(ANNA, ago=ENDED + 1)
+
+
+@pytest.mark.parametrize(
+    ("upgraded", "later", "rests_on"),
+    [
+        (WELL, -11, True),
+        (WELL, 0, False),
+        (UNSEEN, 0, True),
+        (UNSEEN, 889, True),
+        (UNSEEN, 891, False),
+        (Sight.UNREAD, 889, True),
+        (Sight.UNREAD, 891, False),
+        (Sight.ABSENT, 0, False),
+        (Sight.ABSENT, -11, True),
+    ],
+)
+def test_a_group_rests_for_its_time_and_then_for_the_proof_for_a_while(
+    upgraded: Member | Sight, later: float, rests_on: bool
+) -> None:
+    assert rests.is_under_way(rest(), upgraded, LIMITS, NOW + timedelta(seconds=later)) is rests_on
+
+
+def test_a_contradiction_is_waited_for_without_limit() -> None:
+    other = member(ANNA, ago=1, agent_version="2.31.0")
+
+    assert rests.is_under_way(reported(), other, LIMITS, NOW + timedelta(days=9))
+
+
+def test_an_operator_ends_a_rest() -> None:
+    assert rests.rest_after(replace(end(), is_rested=True), LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "read_ago", "crashed"),
+    [
+        (agreement("a1", "2.0.0", "exited"), 1, True),
+        (agreement("a1", "2.0.0", "exited"), ENDED, False),
+        (agreement("a1", "2.0.0", "exited"), None, False),
+        (agreement("a1", "2.0.0"), 1, False),
+        (replace(agreement("a1", "2.0.0", "exited"), service="o1/pump"), 1, False),
+    ],
+    ids=["stopped", "a look from before the end", "no look", "it runs", "another service"],
+)
+def test_what_has_stopped_since_the_end_has_crashed(found: Agreement, read_ago: float | None, crashed: bool) -> None:
+    seen = member(ANNA, agreements=(found,), agreements_read_at=None if read_ago is None else seen_at(read_ago))
+
+    assert (rests.why_crashed(rest(), seen) is not None) is crashed
+    assert rests.why_crashed(rest(service=""), seen) is None
