@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,11 @@ from agbot.console.page.standing import Summary
 from agbot.coordinator.operations import Operations
 from agbot.events.rollouts import RolloutEnded, RolloutExpected
 from agbot.rules.limits import Limits
+from agbot.sim.exchange import seed
 from agbot.store.contract import JournalQuery
 from tests.membership.living import STEADY
 from tests.scenarios.rollouts import TURN, Rollout, rollout
+from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 _GROUPS = {f"g{number:02}": 1 for number in range(16)}
@@ -84,3 +87,28 @@ async def test_a_rollout_in_which_nothing_has_happened_since_the_last_look_is_no
         await hub.fleet.clock.sleep(300)
         await estimates.look(hub.clock.now())
         assert summarised == 2
+
+
+@in_virtual_time
+async def test_questions_are_answered_between_two_rollouts_that_are_estimated() -> None:
+    hub, policies = Hub(), [f"up{number}" for number in range(2, 9)]
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    for policy in policies:
+        seed.management_policy(hub.exchange, ORG, policy)
+        await hub.ask("n1", "g1", policy)
+    estimates, turns = Estimates(hub.coordinator, Rollouts(hub.coordinator), hub.clock), 0
+
+    async def answer() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    answering = asyncio.create_task(answer())
+    await estimates.look(hub.clock.now())
+    answering.cancel()
+
+    assert len(hub.coordinator.subjects()) == len(policies)
+    assert turns >= 2 * len(policies), "the journal is read in about one turn for each of these few"
+    await hub.stop()

@@ -6,6 +6,7 @@ rollout is summarised only after something has happened in it: there are as many
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -65,7 +66,8 @@ class Estimates:
             # one that is not active ends by time alone
             if rollout not in active or before.get(rollout) != seen:
                 await self._follow(rollout, record, now)
-        self._rollouts.drop_summaries()
+                self._rollouts.drop_summaries()
+                await asyncio.sleep(0)  # questions of nodes are answered meanwhile
 
     def _kept(self, rollout: Rollout, record: Record) -> list[RolloutExpected]:
         """Return the estimates for the policy's present revision; none once it has ended."""

@@ -111,7 +111,7 @@ def subjects(situation: Situation) -> list[Subject]:
 
 def progress(kind: Kind, policy: PolicyId, situation: Situation) -> Iterator[GroupProgress]:
     """Yield how far each group of the policy's organisation is, and others that take part."""
-    org, ledger = org_of(policy), situation.ledger
+    org, ledger, now = org_of(policy), situation.ledger, situation.now()
     own = situation.picture.groups_of(org)
     # not all groups: every rollout is followed once a minute, and there is one in each organisation
     others = [
@@ -120,7 +120,7 @@ def progress(kind: Kind, policy: PolicyId, situation: Situation) -> Iterator[Gro
         if org_of(group) != org and _takes_part(group, kind, policy, situation)
     ]
     for group in (*own, *others):
-        yield _of_group(group, kind, policy, situation)
+        yield _of_group(group, kind, policy, situation, now)
 
 
 def _takes_part(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation) -> bool:
@@ -129,8 +129,8 @@ def _takes_part(group: GroupId, kind: Kind, policy: PolicyId, situation: Situati
     return holds or any(each.ask.subject == (kind, policy) for each in _waiters(group, situation))
 
 
-def _of_group(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation) -> GroupProgress:
-    ledger, now = situation.ledger, situation.now()
+def _of_group(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation, now: Now) -> GroupProgress:
+    ledger = situation.ledger
     lease = ledger.leases.get(group)
     tenure = lease.tenure if lease is not None else None
     is_mine = tenure is not None and (tenure.claim.kind, tenure.claim.subject) == (kind, policy)
