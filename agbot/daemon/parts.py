@@ -223,11 +223,7 @@ def _with_receivers(loaded: Loaded) -> Loaded:
 
 def _exchange(loaded: Loaded, clock: Clock, metrics: Metrics) -> tuple[HttpTransport, ExchangeClient]:
     settings = loaded.settings.exchange
-
-    def observe(_template: str, outcome: str, _seconds: float) -> None:
-        metrics.exchange_requested(outcome)
-
-    transport = HttpTransport(settings.url, ca_file=settings.ca_file, observe=observe)
+    transport = HttpTransport(settings.url, ca_file=settings.ca_file, observe=metrics.exchange_requested)
     client = ExchangeClient(
         transport,
         credentials.own(loaded),

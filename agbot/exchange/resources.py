@@ -7,6 +7,7 @@ reads through `rows`, and requests are counted under their template.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,18 +216,14 @@ _TEMPLATES = (VERSION, MAX_CHANGE_ID, CHANGES, MEMBER, *(each.path for each in A
 _LISTS = frozenset({CHANGES, *(each.path for each in ALL if each.is_list)})
 _BY_ROW: Mapping[str, Resource[Any, Any]] = MappingProxyType({row: each for each in ALL for row in each.rows})
 _WITH_NODE = tuple(each.fills for each in ALL if each.goes_with_node and each.fills is not None)
-_BY_LENGTH: dict[int, list[tuple[str, list[str]]]] = {}
-for _template in _TEMPLATES:
-    _BY_LENGTH.setdefault(_template.count("/"), []).append((_template, _template.split("/")))
+_PATH = re.compile("|".join(f"({routes.PLACEHOLDER.sub('[^/]*', each)})" for each in _TEMPLATES))
+"""Each template is a group of its own."""
 
 
 def template(path: str) -> str:
-    """Return the template of a path, `other` for an unknown one: metrics must not contain ids."""
-    parts = path.partition("?")[0].split("/")
-    for name, wanted in _BY_LENGTH.get(len(parts) - 1, ()):
-        if all(want == part or routes.is_placeholder(want) for want, part in zip(wanted, parts, strict=True)):
-            return name
-    return OTHER
+    """Return the template of a path, `other` for an unknown one."""
+    found = _PATH.fullmatch(path.partition("?")[0])
+    return OTHER if found is None or found.lastindex is None else _TEMPLATES[found.lastindex - 1]
 
 
 def is_list(path: str) -> bool:

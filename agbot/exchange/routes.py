@@ -6,8 +6,13 @@ Every element is percent-encoded, so that ids with `@`, `%`, spaces or any scrip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import quote
+
+PLACEHOLDER: Final = re.compile(r"\{[^/]*\}")
+"""The name of an id in a template."""
 
 
 def _element(text: str) -> str:
@@ -32,9 +37,4 @@ def path(template: str, values: Sequence[str]) -> str:
         ValueError: a value is empty.
     """
     left = iter(values)
-    return "/".join(_element(next(left)) if is_placeholder(part) else part for part in template.split("/"))
-
-
-def is_placeholder(part: str) -> bool:
-    """Whether this part of a template is a placeholder."""
-    return part.startswith("{")
+    return PLACEHOLDER.sub(lambda _: _element(next(left)), template)

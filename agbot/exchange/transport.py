@@ -3,14 +3,13 @@
 A `Transport` returns any status and body, or raises `Unreachable`. It follows no redirect
 (credentials must not go to another host), keeps no cookies, retries nothing, and bounds time and
 size, both of each answer and of all open ones together. Nothing is decompressed, because a small
-answer could expand a thousand times. Requests are counted by `resources.template`.
+answer could expand a thousand times.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +34,9 @@ _MAX_HELD_BYTES = 2 * _MAX_LIST_BYTES
 
 _SHOWN_CHARACTERS = 300
 
-Observe = Callable[[str, str, float], None]
-"""Receives each request: the route's template, the outcome (an HTTP status, `timeout`,
-`unreachable`, `too-large` or `cancelled`), and seconds."""
+Observe = Callable[[str], None]
+"""Receives the outcome of each request: an HTTP status, `timeout`, `unreachable`, `too-large` or
+`cancelled`."""
 
 _TRY_LATER = "check that the Exchange runs and that [exchange] url, proxy and certificates are right; it is retried"
 
@@ -127,7 +126,6 @@ class HttpTransport:
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
     ) -> Reply:
         """Send one request; see `Transport`."""
-        started = time.monotonic()
         outcome = "cancelled"
         try:
             reply = await self._exchange(method, path, credentials, body, timeout_seconds)
@@ -148,7 +146,7 @@ class HttpTransport:
             outcome = "too-large"
             raise
         finally:
-            self._observe(resources.template(path), outcome, time.monotonic() - started)
+            self._observe(outcome)
         return reply
 
     async def _exchange(
@@ -262,5 +260,5 @@ def _without_secrets(error: aiohttp.ClientError, credentials: Credentials | None
     return error
 
 
-def _ignore(_route: str, _outcome: str, _seconds: float) -> None:
+def _ignore(_outcome: str) -> None:
     """Count nothing."""
