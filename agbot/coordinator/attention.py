@@ -110,7 +110,8 @@ class Attention:
         if self._has_many_limits(group, now):
             due_at = min(due_at, now + _SOON)
         elif is_watched:
-            due_at = min(due_at, self._at_the_latest(group, now))
+            # with the other groups of its organisation, whose nodes are read in one list
+            due_at = min(due_at, self._at_the_latest(org_of(group), now))
         if due_at != NEVER:
             self.reading.at(group, due_at)
 
@@ -126,15 +127,15 @@ class Attention:
         elif group in tally.mattering:
             self.judging.at(group, self._at_the_latest(group, now))
 
-    def _at_the_latest(self, group: GroupId, now: SeenTime) -> SeenTime:
+    def _at_the_latest(self, name: str, now: SeenTime) -> SeenTime:
         """Return one of a few values, because there are thousands of groups in a cycle."""
         if self._latest_now != now:
             self._latest_now = now
             self._latest.clear()
-        part = _part(group)
+        part = _part(name)
         known = self._latest.get(part)
         if known is None:
-            known = self._latest[part] = now + max(_AT_THE_LATEST, self.pace(group))
+            known = self._latest[part] = now + max(_AT_THE_LATEST, self.pace(name))
         return known
 
     def _has_many_limits(self, group: GroupId, now: SeenTime) -> bool:

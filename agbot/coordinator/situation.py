@@ -176,13 +176,13 @@ class Situation(Committing):
         now = now or self.now()
         return Case(at=now, ask=ask, group=self.group(ask.group, ask, unread=unread, now=now))
 
-    def review(self, lease: Lease, *, another_has_begun: bool = False) -> Review:
-        """Collect the facts about an occupied lease and its holder, at this moment.
+    def review(self, lease: Lease, now: Now, *, another_has_begun: bool = False) -> Review:
+        """Collect the facts about an occupied lease and its holder.
 
         A heartbeat that was read long ago does not count. If the agbot has begun an upgrade of
         another member, it is done with this one, unless its lists show otherwise.
         """
-        now, claim = self.now(), occupied(lease).claim
+        claim = occupied(lease).claim
         is_listed = self.rows.is_listed(lease.group, claim)
         seen = group_facts.seen_holder(
             lease,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from msgspec import structs
+
 from agbot.fleet.changes import Read, What
 from agbot.fleet.stamps import AHEAD, Stamps
 from agbot.rules.facts import Agreement, Node, Policy, Sight
@@ -30,8 +32,8 @@ def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node
     # that moment: neither as older nor as proof that the node is alive (decision 21).
     since = now.certain_since
     if since is not None and dated.at < since:
-        return replace(seen, heartbeat_at=since, heartbeat_stamp="", is_dated=False, heartbeat_earliest=None)
-    return replace(
+        return structs.replace(seen, heartbeat_at=since, heartbeat_stamp="", is_dated=False, heartbeat_earliest=None)
+    return structs.replace(
         seen, heartbeat_at=dated.at, heartbeat_stamp="", is_dated=dated.is_known, heartbeat_earliest=dated.if_unknown
     )
 

@@ -78,5 +78,6 @@ class HiddenNodes:
 
     def unseen_until(self, node: NodeId) -> datetime | None:
         """Return until when a node was hidden, None if it was not."""
-        own, whole = self._unseen_until.get(node), self._reset_at.get(org_of(node))
+        own = self._unseen_until.get(node)
+        whole = self._reset_at.get(org_of(node)) if self._reset_at else None  # hardly ever any
         return max(own, whole) if own is not None and whole is not None else own or whole

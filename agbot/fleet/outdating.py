@@ -5,8 +5,9 @@ The only things learnt here are that something has ended, may have ended, or mus
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from agbot.fleet import changes, dating
 from agbot.fleet.changes import Change, Read, What

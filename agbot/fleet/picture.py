@@ -9,8 +9,9 @@ is in one group at most, wherever that was learnt: from the node, or from the gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from agbot.fleet import dating, heartbeats
 from agbot.fleet.absence import CONFIRM_AFTER

@@ -10,8 +10,9 @@ row in the feed).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
@@ -34,8 +35,7 @@ _BLOCKING_SERVICES = frozenset({Code.PEERS_UNAVAILABLE, Code.SOAKING})
 """The reasons that may be about a service that does not run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """What happens in one group, as far as it determines what is read."""
 
     group: GroupId
@@ -145,10 +145,13 @@ def _upgrading_reports(activity: Activity, view: View, ages: Ages, now: Now) -> 
     deferred = {each.node for each in activity.deferrals if each.kind is Kind.AGENT}
     tenure = activity.lease.tenure
     holder = tenure.claim.holder if tenure is not None and tenure.claim.kind is Kind.AGENT else None
+    members_of = view.membership.of_group(activity.group)
+    may_upgrade = [node for node in members_of if node in deferred or (node != holder and view.may_upgrade(node))]
+    members = view.read_members(activity.group) if may_upgrade else {}  # hardly ever needed
     return (
         Wanted(read=Read(what=What.STATUSES, id=node), why=Why.DEFERRAL, max_age=ages.heartbeat)
-        for node, member in view.read_members(activity.group).items()
-        if node in deferred or (node != holder and health.upgrading(member, activity.limits, now) is not None)
+        for node in may_upgrade
+        if node in members and (node in deferred or health.upgrading(members[node], activity.limits, now) is not None)
     )
 
 

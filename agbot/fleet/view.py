@@ -5,9 +5,10 @@ Nothing here changes what is known; `picture` does that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Container, Iterator, Mapping
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
@@ -18,8 +19,9 @@ from agbot.rules.facts import Agreement, Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.loss import Loss
 from agbot.rules.seen_time import SeenTime
-from agbot.rules.statuses import Status
+from agbot.rules.statuses import Phase, Status
 
+_UNDER_WAY = Phase.UNDER_WAY
 _MOST_READ_MEMBERS = 4096
 """Groups whose members are kept as they were last read, 500 bytes each: a question needs them
 several times, and those of tens of thousands of groups change before the next question."""
@@ -75,9 +77,10 @@ class View(Parts):
         """Return the members of a group, sorted, each as far as it was read."""
         return {node: self.node(node) for node in self.membership.of_group(group)}
 
-    def devices(self) -> Iterator[NodeId]:
-        """Yield the devices that are members of groups, in no order."""
-        return (NodeId(node) for node in self._nodes if self.is_device(NodeId(node)))
+    def devices(self, without: Container[str]) -> Iterator[NodeId]:
+        """Yield the devices that are members of groups, without some nodes, in no order."""
+        others = (NodeId(node) for node in self._nodes if node not in without)
+        return (node for node in others if self.is_device(node))
 
     def is_device(self, node: NodeId) -> bool:
         """Whether this is a device that is a member of a group."""
@@ -216,6 +219,11 @@ class View(Parts):
         """Whether a node of its organisation reports a status for a policy, as far as was read."""
         known = (self._statuses.get(node) for node in self._statuses.of_org(ids.org_of(policy)))
         return any(policy in statuses for statuses in known if not isinstance(statuses, Sight))
+
+    def may_upgrade(self, node: NodeId) -> bool:
+        """Whether a node reports an upgrade that is past the gate, which may be over."""
+        statuses = self._statuses.get(node)
+        return not isinstance(statuses, Sight) and any(each.phase is _UNDER_WAY for each in statuses.values())
 
     def with_failures(self) -> Collection[NodeId]:
         """Return the nodes that report an upgrade that has failed; some may be in no group."""

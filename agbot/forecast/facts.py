@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from msgspec import structs
+
 from agbot.coordinator.memory import group_facts
 from agbot.coordinator.memory.group_facts import TrafficReport
 from agbot.coordinator.memory.ledger import Ledger
@@ -202,7 +204,9 @@ class Facts:
         picture.learn_statuses(claim.holder, statuses, begun=picture.begin(), now=now)
         if value == _OF_END and isinstance(node, Node):
             # the version follows the report, or the success would be contradicted
-            picture.learn_node(claim.holder, replace(node, agent_version=version), begun=picture.begin(), now=now)
+            picture.learn_node(
+                claim.holder, structs.replace(node, agent_version=version), begun=picture.begin(), now=now
+            )
 
     def _run_service(self, claim: Claim, now: Now) -> None:
         """Let the node run the version of highest priority under a new agreement."""

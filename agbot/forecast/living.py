@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec import structs
+
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Member, Node, Sight
 from agbot.rules.ids import GroupId, NodeId
@@ -37,7 +39,9 @@ class LivingPicture(Picture):
         if isinstance(known, Sight) or node not in self._alive:
             return known
         # the last full interval, so that a rest waits for a heartbeat as it does in the daemon
-        return replace(known, heartbeat_at=self._begins_at + (self.now - self._begins_at) // HEARTBEAT * HEARTBEAT)
+        return structs.replace(
+            known, heartbeat_at=self._begins_at + (self.now - self._begins_at) // HEARTBEAT * HEARTBEAT
+        )
 
     def member(self, node: NodeId) -> Member | Sight:
         """Return a node with its statuses and services, read a moment ago."""

@@ -89,17 +89,17 @@ def _was_looked_at_since(case: Review, node: Node, moment: SeenTime) -> bool:
 
 def _heartbeat_renews(case: Review, node: Node) -> bool:
     """Whether a fresh heartbeat renews the lease: a confirmed one, for a while after a change."""
-    progress, limits = case.tenure.progress, case.limits
-    # heartbeats alone would keep a hung upgrade on a live node for good (A1)
-    still_moving = progress.standstill(case.now.seen) < timedelta(seconds=limits.max_upgrade_seconds)
+    progress, limits, alive_at = case.tenure.progress, case.limits, case.alive_at
     # a heartbeat that would add less than a quarter of the time is not worth a commit
     worth_writing = case.tenure.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
-    alive_at = case.alive_at
-    alive = alive_at is not None and worth_writing < alive_at <= case.now.seen + CLOCK_TOLERANCE
+    if alive_at is None or not worth_writing < alive_at <= case.now.seen + CLOCK_TOLERANCE:
+        return False  # in nearly every review
+    # heartbeats alone would keep a hung upgrade on a live node for good (A1)
+    still_moving = progress.standstill(case.now.seen) < timedelta(seconds=limits.max_upgrade_seconds)
     # A node that runs the requested version and does not report it soon has lost its final status
     # (A7). Its lease has to expire, because only a suspect one is resolved by the version.
     reached = bool(proving_version(case)) and node.agent_version == proving_version(case)
-    return progress.confirmed and still_moving and alive and not reached
+    return progress.confirmed and still_moving and not reached
 
 
 def _resolve(case: Review, node: Node) -> Release | None:

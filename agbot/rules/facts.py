@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
+import msgspec
+
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import AGENT, SERVICE, Claim, Kind
 from agbot.rules.seen_time import SeenTime
@@ -37,9 +39,8 @@ class NodeType(Enum):
     CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A node as the Exchange has it (`GET orgs/{org}/nodes/{id}`)."""
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A node as the Exchange has it (`GET orgs/{org}/nodes/{id}`). There are tens of thousands."""
 
     id: NodeId
     group: GroupId | None = None
@@ -49,7 +50,8 @@ class Node:
     heartbeat_earliest: datetime | None = None
     """If not `is_dated`, `heartbeat_at` is the latest time at which its last heartbeat may have
     been sent, and this the earliest; None: any time."""
-    heartbeat_stamp: str = field(default="", compare=False)
+    heartbeat_stamp: str = ""
+    """As the Exchange wrote it, until it is dated."""
     heartbeat_interval_seconds: float = 0.0
     """The node's own longest interval between heartbeats (`heartbeatIntervals.maxInterval`); 0
     when it has none."""

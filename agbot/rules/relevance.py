@@ -74,7 +74,7 @@ def _reduced(member: Member, group: Group, *, is_asking: bool, stopped: Collecti
     }
     return replace(
         member,
-        node=replace(member.node, group=None, arch="", pattern=""),
+        node=msgspec.structs.replace(member.node, group=None, arch="", pattern=""),
         read_at=None,
         statuses_read_at=None,
         properties_read_at=None,

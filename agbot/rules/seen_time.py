@@ -32,8 +32,10 @@ class SeenTime:
     Not a dataclass, because JSON has to hold it as one text.
     """
 
-    __slots__ = ("_as_if_never_blind",)
-    _as_if_never_blind: datetime
+    __slots__ = ("as_if_never_blind",)
+    as_if_never_blind: datetime
+    """The form in which it is stored. It is not a time to show to people or to compare with a
+    stamp: see `Now.shown`."""
 
     def __init__(self, as_if_never_blind: datetime) -> None:
         """Take an aware datetime: the wall clock if the coordinator had never been blind."""
@@ -44,45 +46,36 @@ class SeenTime:
         message = f"a SeenTime does not change: {name}={value!r}"
         raise AttributeError(message)
 
-    @property
-    def as_if_never_blind(self) -> datetime:
-        """The form in which it is stored.
-
-        It is not a time to show to people or to compare with a stamp: see `Now.shown`.
-        """
-        return self._as_if_never_blind
-
     def __repr__(self) -> str:
         """Return the expression that makes it."""
-        return f"SeenTime({self._as_if_never_blind!r})"
+        return f"SeenTime({self.as_if_never_blind!r})"
 
     def __hash__(self) -> int:
         """Hash it as a value."""
-        return hash((SeenTime, self._as_if_never_blind))
+        return hash((SeenTime, self.as_if_never_blind))
 
     def __eq__(self, other: object) -> bool:
         """Equal to the same seen time, never to a datetime."""
-        return isinstance(other, SeenTime) and self._as_if_never_blind == other._as_if_never_blind
+        return isinstance(other, SeenTime) and self.as_if_never_blind == other.as_if_never_blind
 
+    # Python takes `>` and `>=` from these. They are called thousands of times in a cycle.
     def __lt__(self, other: SeenTime) -> bool:
         """Return whether it is earlier."""
-        return self._as_if_never_blind < _inside(other)
+        try:
+            return self.as_if_never_blind < other.as_if_never_blind
+        except AttributeError as error:
+            raise TypeError(_MIXED) from error
 
     def __le__(self, other: SeenTime) -> bool:
         """Return whether it is not later."""
-        return self._as_if_never_blind <= _inside(other)
-
-    def __gt__(self, other: SeenTime) -> bool:
-        """Return whether it is later."""
-        return self._as_if_never_blind > _inside(other)
-
-    def __ge__(self, other: SeenTime) -> bool:
-        """Return whether it is not earlier."""
-        return self._as_if_never_blind >= _inside(other)
+        try:
+            return self.as_if_never_blind <= other.as_if_never_blind
+        except AttributeError as error:
+            raise TypeError(_MIXED) from error
 
     def __add__(self, other: timedelta) -> SeenTime:
         """Return the moment that is this much seen time later."""
-        return SeenTime(self._as_if_never_blind + other)
+        return SeenTime(self.as_if_never_blind + other)
 
     @overload
     def __sub__(self, other: SeenTime) -> timedelta: ...
@@ -91,20 +84,13 @@ class SeenTime:
     def __sub__(self, other: SeenTime | timedelta) -> SeenTime | timedelta:
         """Return the seen time between two moments, or the moment that is this much earlier."""
         if isinstance(other, SeenTime):
-            return self._as_if_never_blind - other._as_if_never_blind
+            return self.as_if_never_blind - other.as_if_never_blind
         # a datetime cannot be negated, so it is refused
-        return SeenTime(self._as_if_never_blind + -other)
+        return SeenTime(self.as_if_never_blind + -other)
 
 
-_keep = SeenTime.__dict__["_as_if_never_blind"].__set__
+_keep = SeenTime.__dict__["as_if_never_blind"].__set__
 """Past `__setattr__`, and twice as fast as by `object`: every moment is one."""
-
-
-def _inside(moment: SeenTime) -> datetime:
-    try:
-        return moment.as_if_never_blind
-    except AttributeError as error:
-        raise TypeError(_MIXED) from error
 
 
 @dataclass(frozen=True, slots=True)

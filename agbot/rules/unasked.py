@@ -18,7 +18,6 @@ from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Turn
 from agbot.rules.seen_time import Now
-from agbot.rules.statuses import Phase
 
 
 def is_judged(member: Member, lease: Lease, limits: Limits, now: Now) -> bool:
@@ -33,17 +32,6 @@ def is_judged(member: Member, lease: Lease, limits: Limits, now: Now) -> bool:
 def past_the_gate(member: Member, lease: Lease, limits: Limits, now: Now) -> PolicyId | None:
     """Return the policy of this member's upgrade without the lease; None if there is none."""
     return health.upgrading(member, limits, now) if is_judged(member, lease, limits, now) else None
-
-
-def can_begin(member: Member, lease: Lease) -> bool:
-    """Return whether this member may be in an unasked upgrade or be deferred.
-
-    Cheap, because each cycle asks it of every member that has changed; most need no more.
-    """
-    if lease.holder == member.node.id:
-        return False
-    is_under_way = any(status.phase is Phase.UNDER_WAY for status in member.statuses.values())
-    return is_under_way or member.service_lost_at is not None
 
 
 def came_with(member: Member, subject: PolicyId, lease: Lease, turn: Turn | None, now: Now) -> bool:

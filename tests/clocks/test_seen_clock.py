@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agbot.coordinator.clocks.dates import Dates
 from agbot.coordinator.clocks.seen_clock import REACH
@@ -167,7 +167,7 @@ def test_blindness_of_any_length_inserted_anywhere_makes_no_held_lease_suspect(
         heartbeat_at = seer.clock.now().wall
         seer.be_blind(blindness)
         now = seer.clock.now()
-        node = replace(values.node(), heartbeat_at=heartbeat_at)
+        node = structs.replace(values.node(), heartbeat_at=heartbeat_at)
         sight = values.seen(node=node, status=Sight.UNREAD)
 
         assert isinstance(review(values.review_of(lease, sight, limits=limits, now=now)), Keep | Renew)

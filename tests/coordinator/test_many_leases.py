@@ -77,6 +77,29 @@ async def test_heartbeats_of_very_many_groups_are_read_more_rarely_but_never_so_
 
 
 @in_virtual_time
+async def test_very_many_groups_are_planned_about_once_for_each_list_of_their_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, planned = await all_upgrade(), Counter[GroupId]()
+    activity = Planning.activity
+
+    def counted(self: Planning, group: GroupId, *, has_joined: bool) -> Activity:
+        planned[group] += 1
+        return activity(self, group, has_joined=has_joined)
+
+    monkeypatch.setattr(attention, "_MOST_GROUPS_PER_SECOND", GROUPS / 60)
+    monkeypatch.setattr(planning, "_MOST_STATUS_READS_PER_SECOND", GROUPS / 36000)
+    await hub.live(*everyone(), seconds=120)
+    monkeypatch.setattr(Planning, "activity", counted)
+    before = hub.transport.requests.copy()
+    await hub.live(*everyone(), seconds=600)
+
+    lists = (Counter(hub.transport.requests) - before)[NODES]
+    assert planned.total() <= 1.3 * GROUPS * (lists + 1)
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_statuses_of_holders_are_checked_at_a_limited_rate_however_many_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agbot.rules.facts import Agreement, Ask, Member, Node, NodeType, Policy, Sight
 from agbot.rules.group import Group
@@ -120,7 +121,7 @@ seens = st.builds(
 present_seens = st.builds(
     replace,
     seens,
-    node=st.builds(replace, nodes, group=st.just(GROUP)),
+    node=st.builds(structs.replace, nodes, group=st.just(GROUP)),
     policy=policies,
     recreated=st.just(value=False),
 )
@@ -173,7 +174,7 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
     for node in draw(st.sets(nodes_ids)):
         shown = draw(st.dictionaries(subjects, statuses, max_size=1))
         drawn[node] = Member(
-            node=replace(draw(nodes), id=node, group=GROUP),
+            node=structs.replace(draw(nodes), id=node, group=GROUP),
             statuses=shown,
             agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
             agreements_read_at=draw(st.none() | seen_times),

@@ -155,7 +155,7 @@ def test_doubt_turns_every_new_grant_into_a_wait(question: tuple[Ask, Group], do
 
 def all_others_offline(ask: Ask, group: Group) -> Group:
     def off(member: Member) -> Member:
-        return replace(member, node=replace(member.node, heartbeat_at=None))
+        return replace(member, node=structs.replace(member.node, heartbeat_at=None))
 
     return structs.replace(
         group, members={key: each if key == ask.node else off(each) for key, each in group.members.items()}

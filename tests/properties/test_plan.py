@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agbot.exchange import resources
 from agbot.fleet import occasions, plan
@@ -179,8 +180,8 @@ def test_what_goes_on_in_another_group_changes_nothing_in_the_plan(
     picture = data.draw(pictures(exchange))
     before = plan.of_group(on, picture, AGES, NOW)
     stranger = NodeId("o1/stranger")
-    theirs = replace(next(iter(exchange.members.values()), Member(node=Node(id=stranger))).node, id=stranger)
+    theirs = structs.replace(next(iter(exchange.members.values()), Member(node=Node(id=stranger))).node, id=stranger)
 
-    picture.learn_node(stranger, replace(theirs, group=GroupId("o1/fans")), begun=picture.begin(), now=NOW)
+    picture.learn_node(stranger, structs.replace(theirs, group=GroupId("o1/fans")), begun=picture.begin(), now=NOW)
 
     assert plan.of_group(on, picture, AGES, NOW) == before

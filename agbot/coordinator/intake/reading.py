@@ -9,9 +9,11 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+
+import msgspec
 
 from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.situation import Situation
@@ -248,7 +250,7 @@ def _in_bulk(org: OrgId, wanted: Sequence[Wanted]) -> list[_Job]:
     parts = [each for each in wanted if each.read.what in _PARTS_OF_ORG]
     if len(parts) < _BULK_FROM:
         return [_Job(each) for each in wanted]
-    whole = replace(parts[0], read=Read(what=What.ORG, id=org))
+    whole = msgspec.structs.replace(parts[0], read=Read(what=What.ORG, id=org))
     nodes_only = all(each.read.what is What.NODE for each in parts)
     bulk = _Job(whole, nodes_only, [each.read for each in parts])
     return [bulk, *(_Job(each) for each in wanted if each.read.what not in _PARTS_OF_ORG)]

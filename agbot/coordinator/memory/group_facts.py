@@ -137,13 +137,12 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_list
     node = picture.certain_node(claim.holder)
     if isinstance(node, Node) and (read_at is None or read_at < not_before):
         node = Sight.UNREAD
-    status = picture.status(claim.holder, claim.subject)
-    if tenure.progress.confirmed:  # a status that existed is absent only after a second read
-        status = picture.certain_status(claim.holder, claim.subject)
+    # a status that existed is absent only after a second read
+    read_status = picture.certain_status if tenure.progress.confirmed else picture.status
     return Seen(
         node=node,
         policy=picture.policies.certain(claim.kind, claim.subject),
-        status=status,
+        status=read_status(claim.holder, claim.subject),
         agreements=picture.agreements(claim.holder),
         node_read_at=read_at,
         status_read_at=picture.statuses_read_at(claim.holder),

@@ -43,8 +43,8 @@ def view_lease(lease: Lease, situation: Situation) -> LeaseView:
     shown = LeaseView(group=lease.group, state=str(lease.state), token=lease.token, note=note)
     tenure, end = lease.tenure, lease.last_end
     if tenure is not None:
-        review = situation.review(lease)
-        now = review.now
+        now = situation.now()
+        review = situation.review(lease, now)
         shown = replace(
             shown,
             holder=tenure.claim.holder,

@@ -20,6 +20,7 @@ from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.review import review
+from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import ends, reviews
@@ -32,6 +33,8 @@ written."""
 _COMMITTED_TOGETHER = 64
 """How many other changes are committed side by side, each in a transaction of its own or with
 others: one after the other, a thousand reports in a minute take longer than the minute."""
+
+_NOT_UPGRADED = Upgraded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,13 @@ class Reviewing:
         """
         done, slices = list[str](), Slices()
         ledger, renewals, changed = self._situation.ledger, list[_Reviewed](), list[_Reviewed]()
+        now = self._now()
         for group in groups:
             if group not in ledger.tally.occupied:
                 self._situation.notes.pop(group, None)
                 continue
             with self._situation.troubles.guard("review", group):
-                reviewed = self._review(ledger.lease(group))
+                reviewed = self._review(ledger.lease(group), now)
                 if not reviewed.change:
                     self._note(reviewed)
                 elif isinstance(reviewed.verdict, Renew) and not reviewed.change.events:
@@ -72,7 +76,9 @@ class Reviewing:
             if len(changed) == _COMMITTED_TOGETHER:
                 done += await self._commit_each(changed)
                 changed.clear()
-            await slices.end()
+                now = self._now()
+            if await slices.end():
+                now = self._now()
         done += await self._commit_each(changed)
         # Last, because an end lets another member go and a renewal none. A heartbeat renews
         # thousands of leases in the same minute.
@@ -137,13 +143,17 @@ class Reviewing:
         So it is done with this one, unless its lists show otherwise. Return what was done, one
         phrase each.
         """
-        return await self._commit(self._review(lease, another_has_begun=True))
+        return await self._commit(self._review(lease, self._now(), another_has_begun=True))
 
-    def _review(self, lease: Lease, *, another_has_begun: bool = False) -> _Reviewed:
-        if self._situation.dates.why_unknown():
+    def _now(self) -> Now | None:
+        """Return the present moment, once for each slice; None if times are not known."""
+        return None if self._situation.dates.why_unknown() else self._situation.now()
+
+    def _review(self, lease: Lease, now: Now | None, *, another_has_begun: bool = False) -> _Reviewed:
+        if now is None:
             return _Reviewed(lease)
-        made = self._situation.review(lease, another_has_begun=another_has_begun)
-        verdict, upgraded, record = review(made), Upgraded(), None
+        made = self._situation.review(lease, now, another_has_begun=another_has_begun)
+        verdict, upgraded, record = review(made), _NOT_UPGRADED, None
         if isinstance(verdict, Release | Suspect):  # most reviews change nothing and must be cheap
             upgraded, record = self._upgraded(lease), decision_record.write_review(made)
         change = reviews.carry_out(made, verdict, upgraded=upgraded, decision_record=record)

@@ -11,7 +11,7 @@ from itertools import chain
 
 from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId, NodeId
-from agbot.rules.lease import Claim, Kind
+from agbot.rules.lease import HOST, Claim
 from agbot.rules.records import Contact
 from agbot.transitions import contacts
 from agbot.transitions.change import Change
@@ -93,7 +93,7 @@ class Contacts:
         asked = {node for node, contact in known.items() if contact.asked_at is not None}
         asked.update(self.hosts, self._hosts_in_the_store())
         return Silent(
-            never_asked=tuple(sorted(node for node in picture.devices() if node not in asked)),
+            never_asked=tuple(sorted(picture.devices(asked))),
             bypassing=tuple(sorted(node for node in bypassed if picture.is_device(node))),
         )
 
@@ -103,4 +103,4 @@ class Contacts:
         asks = (waiter.ask.claim for waiters in ledger.waiters.values() for waiter in waiters.values())
         tenures = (lease.tenure.claim for lease in ledger.leases.values() if lease.tenure is not None)
         ends = (lease.last_end.claim for lease in ledger.leases.values() if lease.last_end is not None)
-        yield from (claim.holder for claim in chain(asks, tenures, ends) if claim.kind is Kind.HOST)
+        yield from (claim.holder for claim in chain(asks, tenures, ends) if claim.kind is HOST)

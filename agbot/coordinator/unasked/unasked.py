@@ -86,8 +86,9 @@ class Unasked:
         ledger, lease = self._situation.ledger, self._situation.ledger.lease(group)
         if group in ledger.tally.deferred_in or (lease.tenure is not None and lease.tenure.progress.observed):
             return True
-        members = self._situation.picture.read_members(group).values()
-        return any(unasked.can_begin(member, lease) for member in members)
+        picture = self._situation.picture
+        others = [node for node in picture.membership.of_group(group) if node != lease.holder]
+        return any(picture.may_upgrade(node) or picture.joined_without_service(node) for node in others)
 
     async def reported(self, group: GroupId) -> list[str]:
         """Take leases for unasked agent upgrades that members report; return what was done."""

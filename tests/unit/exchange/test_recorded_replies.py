@@ -65,6 +65,7 @@ NODE_IN_GROUP = Node(
     id=NODE,
     group=GroupId("o1/g1"),
     heartbeat_at=at("2026-11-23T05:17:10.091942Z"),
+    heartbeat_stamp="2026-11-23T05:17:10.091942646Z",
     agent_version="2.32.0-1601",
     arch="amd64",
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from agbot.fleet import heartbeats
 from agbot.rules.facts import Node, Sight
@@ -42,7 +42,7 @@ UNREAD_FOR = timedelta(seconds=30)
 def test_a_heartbeat_that_comes_much_later_than_by_the_interval_is_the_first_after_a_pause(
     before: Node | Sight, interval_seconds: float, back_ago: float | None
 ) -> None:
-    after = replace(node(ANNA, ago=10), heartbeat_interval_seconds=interval_seconds)
+    after = structs.replace(node(ANNA, ago=10), heartbeat_interval_seconds=interval_seconds)
 
     found = heartbeats.back_since(before, after, UNREAD_FOR)
 
@@ -54,4 +54,6 @@ def test_heartbeats_that_could_not_be_seen_between_two_reads_make_no_pause() -> 
 
 
 def test_a_node_without_a_heartbeat_is_not_back() -> None:
-    assert heartbeats.back_since(node(ANNA, ago=500), replace(node(ANNA), heartbeat_at=None), UNREAD_FOR) is None
+    assert (
+        heartbeats.back_since(node(ANNA, ago=500), structs.replace(node(ANNA), heartbeat_at=None), UNREAD_FOR) is None
+    )

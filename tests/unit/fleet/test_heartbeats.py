@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Member, Node, NodeType, Sight
@@ -15,7 +15,7 @@ from tests.support.values import ANNA, BERT, GROUP, NOW, node
 
 
 def known(**fields: Any) -> Node:
-    return replace(node(ANNA), **fields)
+    return structs.replace(node(ANNA), **fields)
 
 
 def learnt(*seen: Node | Sight) -> tuple[Picture, Now]:
@@ -57,7 +57,7 @@ def test_the_next_heartbeat_is_no_change_and_is_known_at_once() -> None:
     ids=lambda fields: next(iter(fields)),
 )
 def test_anything_else_is_a_change(changed: dict[str, Any]) -> None:
-    picture, _ = learnt(known(heartbeat_at=NOW.wall), replace(known(heartbeat_at=NOW.wall), **changed))
+    picture, _ = learnt(known(heartbeat_at=NOW.wall), structs.replace(known(heartbeat_at=NOW.wall), **changed))
 
     assert picture.take_changed() == ((GROUP,), False)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agbot.exchange import resources
 from agbot.fleet.changes import Read, What
@@ -64,7 +65,7 @@ class Look:
         self.picture = Picture()
 
     def heartbeat(self, sent: timedelta, *, stamp: str, seen: timedelta, registered: bool = True) -> Node:
-        shown = replace(node(ANNA, registered=registered), heartbeat_at=NOW.wall + sent, heartbeat_stamp=stamp)
+        shown = structs.replace(node(ANNA, registered=registered), heartbeat_at=NOW.wall + sent, heartbeat_stamp=stamp)
         self.picture.learn_node(ANNA, shown, begun=self.picture.begin(), now=NOW + seen)
         found = self.picture.node(ANNA)
         assert isinstance(found, Node)

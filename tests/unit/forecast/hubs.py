@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from agbot.exchange.policy_mapping import Aim
 from agbot.forecast import following
 from agbot.forecast.course import Course, GroupCourse
@@ -73,7 +75,9 @@ def _node(name: NodeId, group: GroupId) -> Node:
 
 def silent(known: Snapshot, *names: str) -> Snapshot:
     """Return the hub with these members long dead."""
-    dead = {node_id(ORG, name): replace(known.nodes[node_id(ORG, name)], heartbeat_at=LONG_AGO) for name in names}
+    dead = {
+        node_id(ORG, name): structs.replace(known.nodes[node_id(ORG, name)], heartbeat_at=LONG_AGO) for name in names
+    }
     return replace(known, nodes={**known.nodes, **dead})
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agbot.rules import lease as leases
 from agbot.rules.holder import Seen
@@ -62,7 +62,7 @@ def play(lease: Lease, sight: Callable[[Now], Seen], hours: float) -> tuple[Leas
 
 def lives(now: Now, **fields: Any) -> Seen:
     received = {"agreements_read_at": now.seen, "status_read_at": now.seen}
-    return seen(**(received | {"node": replace(node(), heartbeat_at=now.wall)} | fields))
+    return seen(**(received | {"node": structs.replace(node(), heartbeat_at=now.wall)} | fields))
 
 
 def reports(*values: str, targets: Callable[[], str] = lambda: NEW) -> Callable[[Now], Seen]:

@@ -76,7 +76,7 @@ def test_a_seen_time_does_not_change() -> None:
     moment = SeenTime(NOON)
 
     with pytest.raises(AttributeError):
-        moment._as_if_never_blind = NOON  # noqa: SLF001 - that is what must not work
+        moment.as_if_never_blind = NOON  # what must not work
     assert moment == SeenTime(NOON)
 
 
