@@ -257,3 +257,77 @@ def test_an_agreement_that_ended_counts_only_for_those_who_run_anything() -> Non
 def peers(asker: NodeId, *members: Member) -> str | None:
     found = peers_unavailable(case(ask(asker), group(*members)))
     return found.text if found else None
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (replace(member(ANNA), unreadable="its node cannot be read"), "its node cannot be read"),
+        (
+            member(
+                ANNA, {NMP: replace(status("{"), is_garbled=True), OTHER_NMP: replace(status("["), is_garbled=True)}
+            ),
+            f"its report for {NMP} cannot be read: {{",
+        ),
+        (member(ANNA, registered=False, ago=9000), "its agent is not registered"),
+    ],
+    ids=["its node", "one of its reports", "it is not registered"],
+)
+def test_a_member_that_cannot_be_read_is_not_available_and_says_why(odd: Member, why: str) -> None:
+    assert health.why_unavailable(odd, LIMITS, NOW) == why
+
+
+def test_a_deferred_member_is_not_available_and_says_what_it_does() -> None:
+    overlap = replace(deferral(), overlaps=True)
+
+    assert health.why_unavailable(member(ANNA), LIMITS, NOW, deferral()) == (
+        f"it joined during {NMP}, which has not ended"
+    )
+    assert health.why_unavailable(member(ANNA), LIMITS, NOW, overlap) == f"the agent upgrade {NMP} has not ended"
+
+
+@pytest.mark.parametrize(("ago", "long"), [(None, True), (301, True), (300, False)])
+def test_a_node_has_been_silent_for_long_by_its_last_heartbeat(ago: float | None, long: bool) -> None:
+    assert health.is_long_silent(node(ago=ago), LIMITS, NOW) is long
+
+
+def test_it_is_known_when_a_silent_node_will_count_as_dead() -> None:
+    assert health.dead_at(node(ago=300), LIMITS, NOW) == NOW.seen + timedelta(seconds=1500)
+    assert health.dead_at(node(ago=None), LIMITS, NOW) is None
+    just_back = structs.replace(NOW, clear_since=NOW.seen)
+    assert health.dead_at(node(ago=300), LIMITS, just_back) is None, "a heartbeat may be due only now"
+
+
+@pytest.mark.parametrize(
+    ("heartbeat_ago", "unseen_until", "silent_before", "is_dead"),
+    [
+        (1801, None, 0, True),
+        (1801, 1900, 0, True),
+        (1801, 1801, 0, True),
+        (1801, 100, 0, False),
+        (1801, 100, 1701, True),
+        (1801, 100, 1700, False),
+        (None, 100, 0, False),
+        (None, 1801, 0, True),
+    ],
+    ids=[
+        "seen all the time",
+        "a heartbeat since",
+        "a heartbeat right then",
+        "not to be seen until lately",
+        "and silent for long before",
+        "not quite",
+        "it never was, but could not be seen",
+        "it never was, and could be seen for long",
+    ],
+)
+def test_silence_is_counted_while_a_heartbeat_could_be_seen(
+    heartbeat_ago: float | None, unseen_until: float | None, silent_before: float, is_dead: bool
+) -> None:
+    silent = node(
+        ago=heartbeat_ago,
+        unseen_until=None if unseen_until is None else at(unseen_until),
+        silent_before=timedelta(seconds=silent_before),
+    )
+
+    assert health.is_dead(silent, LIMITS, NOW) is is_dead
