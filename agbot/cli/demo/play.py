@@ -63,7 +63,7 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
         Exception: the error of the part that failed.
     """
     stop = ending.on_signal((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    console = Output(quiet=options.as_json, highlight=False)
+    console = Output(quiet=options.as_json)
     console.on_lost = stop.set
     if not console.is_terminal:
         console.width = _PIPED_WIDTH

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import IO, Final
 
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.table import Table
@@ -41,6 +41,10 @@ class Output(Console):
     """
 
     on_lost: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *, quiet: bool = False, file: IO[str] | None = None) -> None:
+        # texts have brackets and colons of their own: of `agbot[postgres]` rich printed `agbot`
+        super().__init__(quiet=quiet, file=file, highlight=False, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
         """Go on in silence, where rich would end the program in the middle of whatever prints."""

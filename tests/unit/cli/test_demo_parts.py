@@ -15,7 +15,7 @@ from agbot.cli.demo import figures
 from agbot.cli.demo.clock import PATIENCE_SECONDS, DemoClock
 from agbot.cli.demo.figures import Played
 from agbot.cli.demo.stories import Outcome
-from agbot.cli.demo.view import Moment, render
+from agbot.cli.demo.view import Moment, Output, render
 from agbot.cli.demo.words import in_words
 from agbot.coordinator.contract import GroupView, LeaseView, MemberView, WaitView
 from agbot.events.event import Event, Unread
@@ -35,6 +35,14 @@ async def test_a_sleep_of_simulated_seconds_takes_that_many_of_them() -> None:
     ticking.cancel()
 
     assert timedelta(seconds=10) <= slept < timedelta(seconds=15)
+
+
+def test_brackets_in_a_line_are_printed_as_they_are() -> None:
+    out = StringIO()
+
+    Output(file=out).print("psycopg is not installed (pip install 'agbot[postgres]')", soft_wrap=True)
+
+    assert out.getvalue() == "psycopg is not installed (pip install 'agbot[postgres]')\n"
 
 
 async def test_whoever_is_held_up_between_two_readings_reads_the_same_moment_twice() -> None:
