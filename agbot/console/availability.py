@@ -55,6 +55,7 @@ def availability(group: GroupView) -> Availability:
         members=len(group.members),
         available=sum(member.available is True for member in group.members),
         unavailable=sum(member.available is False for member in group.members),
+        # of those whose silence has been seen: they look like a fault, the other unread ones do not
         missed=sum(bool(member.why_unavailable) for member in unread),
         # of all or of none: "not read since" is true only of the one that was not read for longest
         since=min(reads) if unread and len(reads) == len(unread) else None,

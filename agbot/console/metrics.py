@@ -127,7 +127,7 @@ class Metrics:
 
     def released(self, cause: str, held_seconds: float) -> None:
         """Count an ended lease, and measure how long it was held."""
-        cause = _known(cause, _CAUSES)
+        cause = _known(cause, _CAUSES)  # of a store that a newer program has written, it may be new
         self._releases.labels(cause).inc()
         self._held.labels(cause).observe(held_seconds)
 

@@ -20,6 +20,7 @@ _IN_PATH: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 @functools.cache
 def described(endpoints: tuple[Endpoint[Any], ...]) -> Mapping[str, Any]:
     """Describe these paths."""
+    # all at once: a type that two paths answer with gets one schema, under one name
     types = [ErrorAnswer, *(each.answer for each in endpoints), *(each.body for each in endpoints if each.body)]
     schemas, components = msgspec.json.schema_components(types, schema_hook=_open, ref_template=_SCHEMAS)
     known = dict(zip(map(id, types), schemas, strict=True))

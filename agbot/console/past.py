@@ -63,6 +63,7 @@ def _refuse_unknown(request: web.Request, found: Sequence[Entry]) -> None:
     org = request.query.get("org")
     if org is not None and not any(_is_of(org, each) for each in found) and (unknown := unknown_org(request, org)):
         raise not_found(request, f"{unknown}, and the journal has no entry of it")
+    # a name that was known has entries, though not always within these filters
     for noun in () if found else (Noun.GROUP, Noun.NODE):
         name = request.query.get(noun)
         if name is not None and (unknown := parts.of(request).operations.unknown(noun, name)):

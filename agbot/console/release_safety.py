@@ -28,6 +28,7 @@ def verdict(group: GroupView, now: datetime) -> str:
         return f"Not known to be safe: when {lease.holder} was last alive is not known.{_by_itself(lease, now)}"
     ago = apart(beat, now)
     status = f", and it reports {lease.status!r}" if lease.status else ""
+    # by the Exchange's clock on one side: a difference of some seconds decides nothing here
     if now - beat >= _FRESH:
         return (
             f"{lease.holder} has been silent for {ago}{status}. Safe only if it is really down: if it has only lost "

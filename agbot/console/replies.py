@@ -16,7 +16,7 @@ from agbot.foreign_text import escaped
 from agbot.store.contract import NotLeadingError, StoreError
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Of every reply."""
+"""Of every reply: none of them is true a moment later, and a cache would show it as if it were."""
 
 
 def _plain(value: object) -> object:

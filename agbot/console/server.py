@@ -48,6 +48,7 @@ _BOUNDS: Final = Bounds(
     head_seconds=30.0,
     max_field_bytes=_HEADER_BYTES,
     max_connections=_MAX_CONNECTIONS,
+    # its length is not known before all of it has arrived, and no client of ours sends such a body
     takes_chunks=lambda _method, _target: False,
 )
 
@@ -140,6 +141,7 @@ def _refusal(error: HttpProcessingError) -> web.StreamResponse:
 
 def _application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> web.Application:
     """Build the application without a socket."""
+    # from outside in: the errors of the others, then a foreign name, for which nothing else is done
     middlewares = [access.plain_errors, access.own_names_only(listen), to_the_leader(parts.coordinators, hop)]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[PARTS] = parts

@@ -58,6 +58,7 @@ class Durations(Collector):
 
     def add(self, word: str, seconds: float) -> None:
         """Count one duration."""
+        # a label from outside would open a series of its own, and each series is kept forever
         if word not in self._sums:
             word = _OTHER
         self._counts[word][bisect_left(self._bounds, seconds)] += 1

@@ -15,7 +15,7 @@ from agbot.coordinator.operations import Operations
 from agbot.events.rollouts import RolloutEnded, RolloutExpected
 from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
-from agbot.store.contract import JournalQuery
+from agbot.store.contract import JournalQuery, StoreUnavailableError
 from tests.membership.living import STEADY
 from tests.scenarios.rollouts import TURN, Rollout, rollout
 from tests.support.hub import ORG, Hub
@@ -112,3 +112,29 @@ async def test_questions_are_answered_between_two_rollouts_that_are_estimated() 
     assert len(hub.coordinator.subjects()) == len(policies)
     assert turns >= 2 * len(policies), "the journal is read in about one turn for each of these few"
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_rollout_whose_estimate_could_not_be_written_is_followed_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was taken for seen, and nothing was kept of it until something else happened."""
+    async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
+        hub.publish()
+        await hub.fleet.clock.sleep(120)
+        rollouts, asked = Rollouts(hub.coordinator), 0
+        estimates, summary = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.summary
+
+        async def failing_once(*args: Any) -> Summary:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise StoreUnavailableError("disk full")
+            return await summary(*args)
+
+        monkeypatch.setattr(rollouts, "summary", failing_once)
+        with pytest.raises(StoreUnavailableError):
+            await estimates.look(hub.clock.now())
+        await estimates.look(hub.clock.now())
+
+        assert asked == 2

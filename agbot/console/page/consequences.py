@@ -73,6 +73,7 @@ def of_hold(body: HoldBody, facts: Facts) -> Consequences:
             f"It covers {words.count(facts.groups, 'group')}; members wait in {words.count(facts.waiting, 'group')} now."
         )
     will.append(running(facts))
+    # the other operator's end and reason are lost with it
     before = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if before is not None:
         will.append(f"It replaces the hold of {before.by}: {before.why}.")

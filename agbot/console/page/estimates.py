@@ -61,13 +61,14 @@ class Estimates:
         for rollout in sorted(active | self._open):
             record = chronicle.rollouts.get(rollout) or Record()
             seen = record.last_at, self._operations.revised_at(*rollout)
-            if rollout in active:
-                self._seen[rollout] = seen
             # one that is not active ends by time alone
             if rollout not in active or before.get(rollout) != seen:
                 await self._follow(rollout, record, now)
                 self._rollouts.drop_summaries()
                 await asyncio.sleep(0)  # questions of nodes are answered meanwhile
+            # only now: one whose write has failed is followed again
+            if rollout in active:
+                self._seen[rollout] = seen
 
     def _kept(self, rollout: Rollout, record: Record) -> list[RolloutExpected]:
         """Return the estimates for the policy's present revision; none once it has ended."""

@@ -81,6 +81,7 @@ def forecast(summary: Summary, now: datetime, tenures: Iterable[timedelta] = ())
     if not free:
         return NoForecast(why=_in_words(waits), known=_opening(shut))
     ends = sorted(each.done_at for each in summary.stands if each.done_at is not None)
+    # there never will be a pace: it would be promised from the first to the last group
     if len(ends) + len(free) + len(shut) < FEWEST:
         return NoForecast(
             why=f"an estimate takes {FEWEST} groups that are done at a known time, and there will not be as many",
@@ -160,6 +161,7 @@ def _of_few(free: Sequence[Stand], tenures: Sequence[timedelta]) -> str:
 def _from_pace(ends: Sequence[datetime], remaining: int, now: datetime) -> Forecast | NoForecast:
     start, *latest = ends[-_LATEST - 1 :]
     span, number = (latest[-1] - start).total_seconds(), len(latest)
+    # after an outage the ends of many groups are seen in one cycle
     if span <= 0.0:
         return NoForecast(why="the groups so far were done at the same moment")
     pace, idle = span / number, (now - latest[-1]).total_seconds()

@@ -47,6 +47,7 @@ def _why_not_handed_over(to: str | None, heir: CoordinatorView | None, ready: Se
 
 def _of_heirs(heirs: Sequence[CoordinatorView], leader: CoordinatorView) -> list[str]:
     """Warn of what changes for those that ask or look elsewhere."""
+    # an older version may not know what the newer one has written
     found = [
         f"{each.name} runs version {each.version}, and {leader.name} version {leader.version}."
         for each in heirs

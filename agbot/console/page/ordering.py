@@ -56,8 +56,10 @@ async def carry_out(request: web.Request) -> web.Response:
     # Not as aiohttp reads forms: what is no UTF-8, or says to be something else, is an error there.
     # Such a form is none of the page's, and whatever is read of it is checked as any other.
     fields = dict(parse_qsl((await content_of(request)).decode("utf-8", "replace")))
+    # taken out: what is left is written into the page again if something is wrong
     token, given = fields.pop("operator_token", "").strip(), _trimmed(fields)
     try:
+        # inside, so that a wrong token costs a field, and not the reason and all that was filled in
         access.require_token(request, token, was_shown=bool(token), next_step=_TYPE_IT)
         body = _body(request, action, given)
         done = await acting.ORDERS[action.endpoint].carry_out(request, body, *_group(action, given))
@@ -98,6 +100,7 @@ async def _confirmation(
         "confirm.html",
         {
             "action": action,
+            # no span: counted again once the token is typed, it would not end as is shown here
             "given": {name: value for name, value in given.items() if name not in {"step", "span"}},
             "described": described,
             "command": command_line(described.command, body.reason),
@@ -164,6 +167,7 @@ def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any
     """
     if action.name == "release" and not all(given.get("group", "").partition("/")):
         raise bad_input(request, "the group is not org/name", "give it as org/name")
+    # by the type of the API's body: what the page may order is what a program may
     body = action.endpoint.body or TestBody
     names = body.__struct_fields__
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}

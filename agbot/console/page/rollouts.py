@@ -104,6 +104,7 @@ class Rollouts:
             )
             for rollout in {**subjects, **chronicle.rollouts}
         ]
+        # also by their name, so that those of one moment keep their places while one looks at them
         found.sort(
             key=lambda each: (not each.is_active, -(each.last_at.timestamp() if each.last_at else 0.0), each.rollout)
         )
@@ -150,6 +151,7 @@ class Rollouts:
     def drop_summaries(self) -> None:
         """Forget the summaries: those of thousands of groups take megabytes."""
         self._known.clear()
+        self._wholes.clear()  # each has its summary too
 
     async def whole(self, rollout: Rollout, now: datetime) -> Whole:
         """Return one rollout with its past."""
@@ -193,6 +195,7 @@ def _first_begins(record: Record, revised_at: datetime | None) -> Mapping[GroupI
     """Return when each group first received the lease for the policy's present revision."""
     found: dict[GroupId, datetime] = {}
     for at, group in record.begun:
+        # an upgrade to an earlier revision is another rollout under the same name
         if revised_at is None or at >= revised_at:
             found.setdefault(group, at)
     return found
@@ -213,6 +216,7 @@ def _curve_of(summary: Summary, begins: Mapping[GroupId, datetime], now: datetim
     if begun is None or begun >= now:
         return None
     ends = [each.done_at for each in summary.stands if each.done_at is not None]
+    # done before the journal begins, or without a lease: they raise the curve from its left edge on
     undated = summary.counts[Standing.DONE] - len(ends)
     failures = [each.since for each in summary.stands if each.standing is Standing.FAILED and each.since is not None]
     return drawing.curve(

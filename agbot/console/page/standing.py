@@ -80,6 +80,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
     """Return how far a group is."""
     # an end before the policy's present revision says nothing about what that one brings
     valid = {node: each for node, each in outcomes.items() if revised_at is None or each.at >= revised_at}
+    # a cluster node asks for nothing: with it no group would ever be done
     gated = [member for member in facts.members if member.is_gated]
     done = [member for member in gated if _is_done(member, valid.get(member.node))]
     standing, text, code, since = _by_lease(facts) or _by_reports(gated) or _by_members(gated, done, valid)
@@ -94,6 +95,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
         token=facts.token,
         done=len(done),
         members=len(gated),
+        # of a group that is not done it would count as an end in the pace
         done_at=max(ends, default=None) if standing is Standing.DONE else None,
         is_expected=standing is not Standing.UNTOUCHED or any(each.phase is not None for each in gated),
     )

@@ -97,6 +97,7 @@ def timeline(shown: Sequence[Upgrade], members: Iterable[NodeId], now: datetime)
     """Draw upgrades, a lane for each member; None if there are none."""
     if not shown:
         return None
+    # members first, and then those that have left: their upgrades are part of the group's past
     names = list(dict.fromkeys((*sorted(members), *(each.node for each in shown))))
     begins = min(each.begun_at for each in shown)
     over = axis(begins - (now - begins) * 0.02, now, least=timedelta(minutes=10))

@@ -96,6 +96,7 @@ async def rollout(request: web.Request) -> web.Response:
     chosen = {name: request.query.get(name, "") for name in ("standing", "code", "find")}
     if chosen["standing"]:
         word(request, "standing", Standing, "a standing")
+    # one that has begun is shown also after its policy was deleted: groups are in the middle of it
     if not await known.has_begun((kind, policy)) and (problem := unknown_policy(request, policy)):
         raise not_found(request, problem)
     whole = await known.whole((kind, policy), now)
@@ -155,6 +156,7 @@ async def groups(request: web.Request) -> web.Response:
 def _meant(operations: Operations, name: str) -> Iterator[Link]:
     """Yield the node of a name that is part of no group's name, and the nearest group."""
     orgs = [""] if "/" in name else [f"{each.org}/" for each in operations.overview().orgs]
+    # a node of each organisation may have that name, and only a person knows which one is meant
     for node in (NodeId(f"{org}{name}") for org in orgs):
         if name and operations.explain(node) is not None:
             yield Link(text=f"node {node}", url=words.node_url(node))
