@@ -10,6 +10,7 @@ from agbot.rules import deferral as rule
 from agbot.rules.facts import Member, NodeType, Sight
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.reasons import Cause
 from agbot.rules.records import Deferral
 from agbot.rules.statuses import PHASES, Status
 from tests.support.values import (
@@ -29,10 +30,12 @@ from tests.support.values import (
     ended,
     held,
     member,
+    node,
     service_ask,
     service_deferral,
     status,
     suspected,
+    under_way,
 )
 
 PAST_THE_GATE = {"downloaded", "initiated", "rollback started"}
@@ -170,6 +173,7 @@ def test_the_name_of_an_upgrade_whose_report_is_gone_stands_for_another_one() ->
     assert not rule.covers(CUT_OFF, ask(ANNA))
     assert not rule.covers(deferral(), ask(ANNA, subject=OTHER_NMP))
     assert not rule.covers(service_deferral(), service_ask(ANNA))
+    assert not rule.covers(replace(service_deferral(), subject=NMP), ask(ANNA)), "another kind under the same name"
 
 
 def test_a_report_that_has_disappeared_is_waited_for_by_the_version_before() -> None:
@@ -206,3 +210,16 @@ def test_what_the_agbot_lists_is_under_way_until_it_has_shown_nothing_for_long(
 
     assert (rule.why_ended(deferred, who, LIMITS, NOW, is_listed=True) is not None) is over
     assert rule.why_ended(deferred, who, LIMITS, NOW) is not None, "without the list nothing shows it"
+
+
+@pytest.mark.parametrize(("before", "runs", "cut_off"), [(OLD, NEW, OLD), ("", NEW, NEW), ("", "", "unknown")])
+def test_what_is_left_behind_is_waited_for_by_the_version_before_it(before: str, runs: str, cut_off: str) -> None:
+    lease = held(progress=under_way("", version_before=before))
+
+    left = rule.left_behind(lease, Cause.POLICY_DELETED, node(agent_version=runs), NOW)
+
+    assert left is not None
+    assert (left.cut_off, left.status, left.since) == (cut_off, "nothing", NOW.wall)
+    reported = rule.left_behind(held(progress=under_way("initiated")), Cause.UNREGISTERED, Sight.UNREAD, NOW)
+    assert reported is not None
+    assert reported.status == "initiated"

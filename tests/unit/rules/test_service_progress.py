@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -265,3 +266,106 @@ def test_an_agreement_from_before_the_grant_is_that_of_a_backup_and_ends_nothing
     assert word(look(long_ago)) == "renew"
     assert word(look(since)) == "succeeded"
     assert word(look(long_ago, at_lease=lease(observed=True))) == "succeeded"
+
+
+def test_that_no_agreement_is_left_is_no_end_however_long_it_lasts() -> None:
+    gone = lease(ago=650, status="no agreement", confirmed=True)
+
+    assert word(look(at_lease=gone, node=node(ago=0))) != "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("beside", "stated"),
+    [(agreement("new2", "2.0.0", "created"), "renew"), (replace(SILENT, id="new2", finalized=False), "renew")],
+    ids=["one whose containers start", "one that is proposed"],
+)
+def test_an_agreement_without_containers_is_the_end_only_if_each_new_one_is_like_it(
+    beside: Agreement, stated: str
+) -> None:
+    both = (SILENT, beside)
+    shown = look(*both, at_lease=lease(ago=650))
+    assert isinstance(shown, Renew)
+
+    stood = lease(ago=650, status=shown.progress.status, confirmed=True)
+
+    assert word(look(*both, at_lease=stood, node=node(ago=0))) == stated
+
+
+@pytest.mark.parametrize(
+    ("observed", "is_listed", "finalized", "stated"),
+    [
+        (True, False, False, "succeeded"),
+        (True, None, False, "renew"),
+        (True, True, False, "renew"),
+        (False, False, False, "renew"),
+        (True, True, True, "renew"),
+        (True, None, True, "succeeded"),
+        (False, True, True, "succeeded"),
+    ],
+)
+def test_what_the_agbot_lists_ends_with_its_row_and_then_needs_no_final_agreement(
+    observed: bool, is_listed: bool | None, finalized: bool, stated: str
+) -> None:
+    new = agreement("new1", "2.0.0", finalized=finalized)
+
+    assert word(look(new, at_lease=lease(observed=observed), is_listed=is_listed)) == stated
+
+
+@pytest.mark.parametrize(("waited", "stated"), [(0, "keep"), (179, "keep"), (180, "succeeded")])
+def test_a_holder_that_is_done_keeps_its_lease_until_the_agbots_row_is_gone_or_stuck(
+    waited: float, stated: str
+) -> None:
+    done = agreement("new1", "2.0.0")
+    first = look(done, at_lease=lease(observed=True), is_listed=True)
+    assert isinstance(first, Renew)
+    assert (first.progress.pending_since, first.progress.confirmed) == (NOW.seen, True)
+    assert first.why.endswith("; the agbot still lists it")
+
+    waiting = lease(observed=True, pending_since=seen_at(waited), confirmed=True)
+    verdict = look(done, at_lease=waiting, is_listed=True, node=node(ago=500))
+
+    assert word(verdict) == stated
+    assert not isinstance(verdict, Keep) or verdict.note == f"{ANNA} is done; the agbot still lists it"
+
+
+@pytest.mark.parametrize(("waited", "stated"), [(179, "keep"), (180, "succeeded")])
+def test_so_does_the_holder_of_an_agents_upgrade(waited: float, stated: str) -> None:
+    report = status("successful", stamp="s2")
+
+    def held_by(**fields: object) -> Lease:
+        return held(ago=60, ttl=TTL * 3, progress=begun(60, **fields))
+
+    def seen_as(at_lease: Lease, *, is_listed: bool | None = True) -> Verdict:
+        return review(review_of(at_lease, seen(node=node(ago=500), status=report, is_listed=is_listed)))
+
+    first = seen_as(held_by(observed=True))
+    assert isinstance(first, Renew)
+    assert (first.progress.pending_since, first.progress.status, first.progress.stamp) == (
+        NOW.seen,
+        "successful",
+        "s2",
+    )
+    waiting = held_by(observed=True, pending_since=seen_at(waited), status="successful", stamp="s2", confirmed=True)
+    assert word(seen_as(waiting)) == stated
+    assert word(seen_as(held_by(observed=True), is_listed=None)) == "succeeded"
+    assert word(seen_as(held_by())) == "succeeded", "it was asked for here"
+
+
+@pytest.mark.parametrize(
+    ("agreements", "observed", "confirmed"),
+    [
+        ((agreement("new1", finalized=False),), True, True),
+        ((BEFORE, agreement("new1", finalized=False)), True, False),
+        ((), False, True),
+    ],
+)
+def test_an_upgrade_that_was_only_seen_is_confirmed_by_a_new_agreement_in_the_old_ones_place(
+    agreements: tuple[Agreement, ...], observed: bool, confirmed: bool
+) -> None:
+    verdict = look(*agreements, at_lease=lease(observed=observed))
+
+    assert isinstance(verdict, Renew)
+    assert verdict.progress.confirmed is confirmed
+    again = look(BEFORE, at_lease=lease(observed=observed, confirmed=True))
+    assert isinstance(again, Renew)
+    assert again.progress.confirmed, "what was seen once stays seen"
