@@ -22,7 +22,7 @@ from agbot.sim.clock import Clock
 from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.habits import Habits
-from agbot.sim.links import DirectExchange, ExchangePort, GatewayPort, segment
+from agbot.sim.links import DirectExchange, ExchangePort, GatewayPort, NoGateway, segment
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.machine import Asks, Environment, NodeSpec
 from agbot.sim.node import SimNode
@@ -173,7 +173,7 @@ class Fleet:
             properties=dict(properties or {}),
             asks=asks,
         )
-        environment = replace(self._environment, gateway=self.bypass) if asks is Asks.AGBOT else self._environment
+        environment = replace(self._environment, gateway=self._gateway(asks))
         node = SimNode(spec, environment, chance=self._chance(spec.name), habits=habits or self.habits)
         self.nodes[spec.name] = node
         node.power_on()
@@ -182,8 +182,11 @@ class Fleet:
 
     def redirect_questions(self, node: SimNode, whom: Asks) -> None:
         """Change where a node's agent asks from now on."""
-        gateway = self.bypass if whom is Asks.AGBOT else self._environment.gateway
-        node.spec, node.environment = replace(node.spec, asks=whom), replace(self._environment, gateway=gateway)
+        node.spec = replace(node.spec, asks=whom)
+        node.environment = replace(self._environment, gateway=self._gateway(whom))
+
+    def _gateway(self, whom: Asks) -> GatewayPort:
+        return {Asks.AGBOT: self.bypass, Asks.NOWHERE: NoGateway()}.get(whom, self._environment.gateway)
 
     async def add_group(
         self, org: str, group: str, members: int, *, cluster_members: int = 0, habits: Habits | None = None

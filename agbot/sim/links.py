@@ -193,6 +193,18 @@ class DirectGateway:
         return await self._report_end(question, succeeded)
 
 
+class NoGateway:
+    """What an agent asks whose `HZN_AGBOT_URL` is empty: nothing (`agbot-ha.md` 1.4)."""
+
+    async def ask(self, question: Question) -> Answered:
+        """Fail with an error that an agent does not repeat at once."""
+        raise Unanswered('unsupported protocol scheme ""', is_transport=False)
+
+    async def report_end(self, question: Question, *, succeeded: bool) -> Answered:
+        """Fail in the same way."""
+        return await self.ask(question)
+
+
 def permit(msg: str = "") -> Answered:
     """Return the agbot's own grant: 201 with `code` as a string."""
     return Answered(201, json.dumps({"code": "201", "msg": msg}).encode())

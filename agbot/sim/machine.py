@@ -38,6 +38,8 @@ class Asks(StrEnum):
     COORDINATOR = "coordinator"
     AGBOT = "agbot"
     """Its `HZN_AGBOT_URL` names the agbot itself."""
+    NOWHERE = "nowhere"
+    """Its `HZN_AGBOT_URL` is empty: it waits for permission, and no question ever arrives."""
     NO_ONE = "no one"
     """It does not know that it is in a group, as in the middle of a migration, and upgrades without
     a question."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,6 +12,7 @@ from agbot.sim.agent_state import Word
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate
 from agbot.sim.links import Answered, Question, refuse
+from agbot.sim.machine import Asks
 from tests.sim.gates import ORG, always_yes, fleet_of, never
 from tests.sim.seen import NMP, STEADY, waiting, watch
 from tests.support.virtual_time import in_virtual_time
@@ -22,6 +24,20 @@ async def test_a_node_that_leaves_its_group_while_it_waits_goes_on_without_askin
         node, seen = await waiting(fleet)
         fleet.leave(ORG, "g", node.spec.id)
         assert await fleet.until(lambda: "successful" in seen.words, within_seconds=600)
+
+
+@in_virtual_time
+async def test_an_agent_without_a_url_waits_forever_and_its_questions_arrive_nowhere() -> None:
+    async with fleet_of(always_yes) as fleet:
+        node = await fleet.add_node(ORG, "n", asks=Asks.NOWHERE)
+        fleet.create_group(ORG, "g", ["n"])
+        seen = watch(fleet, node)
+        fleet.publish(ORG, NMP, "2.32.0")
+        await fleet.clock.sleep(1800.0)
+
+    assert seen.words[-1] == "ha node waiting"
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(seen.asked_at())} == {60.0}
+    assert fleet.observer.turns.grants == fleet.observer.turns.refusals == {}
 
 
 @in_virtual_time

@@ -120,7 +120,7 @@ def _stores(chance: random.Random, plan: Plan) -> Iterator[Event]:
 
 def _bypass(chance: random.Random, plan: Plan) -> tuple[Asks, ...]:
     """Draw for each group whom its first member asks."""
-    return tuple(chance.choice((Asks.COORDINATOR, Asks.AGBOT, Asks.NO_ONE)) for _ in plan.groups)
+    return tuple(chance.choice((Asks.COORDINATOR, Asks.AGBOT, Asks.NO_ONE, Asks.NOWHERE)) for _ in plan.groups)
 
 
 def _nothing(_chance: random.Random, _plan: Plan) -> Iterator[Event]:
