@@ -12,8 +12,8 @@ from agbot.rules import lease as leases
 from agbot.rules.group import Group
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause
-from agbot.rules.records import Brake, Deferral, Turn
-from agbot.store.records import waiter_key
+from agbot.rules.records import Allowance, Brake, Deferral, Turn
+from agbot.store.records import key_of, waiter_key
 from agbot.transitions import ends, grants
 from agbot.transitions.begun import Begun, reported
 from agbot.transitions.braking import BrakeFacts, Upgraded
@@ -27,6 +27,7 @@ from tests.support.values import (
     NOW,
     OTHER_NMP,
     ask,
+    at,
     begun,
     case,
     claim,
@@ -206,3 +207,33 @@ def test_a_grant_from_before_the_stores_generation_is_upheld_when_it_is_repeated
 
     assert after is not None
     assert leases.occupied(after).progress.upheld_above == (floor if floor >= 7 else 0)
+
+
+def untaken(token: int = 7) -> Lease:
+    return held(claim(BERT, Kind.SERVICE), token=token, progress=begun(60, is_untaken=True))
+
+
+def test_what_the_guard_has_granted_is_untaken_under_its_token_until_something_is_added() -> None:
+    assert grants.is_untaken(untaken(), 7)
+    assert not grants.is_untaken(untaken(), 6)
+    assert not grants.is_untaken(held(claim(BERT, Kind.SERVICE)), 7)
+    assert not grants.is_untaken(ended(), 7)
+
+
+@pytest.mark.parametrize("kind", [Kind.AGENT, Kind.SERVICE])
+def test_a_grant_of_the_guard_gets_its_beginning_and_spends_an_allowance(kind: Kind) -> None:
+    question = ask(BERT, kind)
+    spare = Allowance(node=BERT, subject=question.claim.subject, since=at(60), until=at(-60), by="eva", why="urgent")
+    lease = replace(untaken(), tenure=replace(leases.occupied(untaken()), claim=question.claim))
+    facts = group(lease=lease, allowances={BERT: spare}, waiters=(waiter(BERT, question=question),))
+
+    change = grants.take_in(question, facts, NOW, member=member(BERT), begun_at=at(30), why="its row")
+
+    assert names(change) == ["guard.granted", "allowance.ended"]
+    assert list(change.drop) == [waiter_key(question), key_of(spare)]
+    assert change.after is not None
+    tenure = leases.occupied(change.after)
+    assert (change.after.token, tenure.granted_at, tenure.progress.is_untaken) == (7, at(30), False)
+    assert tenure.progress.observed is (kind is Kind.SERVICE)
+    unspent = grants.take_in(question, group(lease=lease), NOW, member=member(BERT), begun_at=at(30), why="its row")
+    assert names(unspent) == ["guard.granted"]
