@@ -172,7 +172,8 @@ def _write(out: Console, report: Report) -> None:
         problems = report.problems
         quiet = len(report.slots) - len(problems)
         out.print()
-        screen.say(out, (f"Slots of the agbot: {len(report.slots)}, of which {quiet} are as they should be", "bold"))
+        as_it_should = "is as it should be" if quiet == 1 else "are as they should be"
+        screen.say(out, (f"Slots of the agbot: {len(report.slots)}, of which {quiet} {as_it_should}", "bold"))
         for slot in problems:
             _write_slot(out, slot, width)
     out.print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class _HostAndPort(click.ParamType[tuple[str, int]]):
 
 
 _ADDRESS = _HostAndPort()
+_ADDRESS_OF_ASYNCIO = re.compile(r"error while attempting to bind on address \('([^']+)', (\d+).*?\)")
 
 
 @click.group("sim")
@@ -128,12 +130,16 @@ def _rows(url: str) -> AgbotRows:
 
 def _run(serving: Coroutine[object, object, None]) -> None:
     from agbot.cli.failure import Exit, Failure
+    from agbot.listening import binding
     from agbot.sim.agbot_rows import NoDatabaseError
 
     try:
         asyncio.run(serving)
     except OSError as error:
-        raise click.ClickException(f"cannot listen: {error.strerror or error}. Is a port taken?") from error
+        problem = _ADDRESS_OF_ASYNCIO.sub(r"\1:\2", error.strerror or str(error))
+        step = binding.NEXT_STEPS.get(error.errno or 0, "set another address")
+        step += " (--help names the options)"
+        raise Failure(Exit.BAD_INPUT, tried="listening", problem=problem, next_step=step) from error
     except ExceptionGroup as errors:
         first: BaseException = errors
         while isinstance(first, BaseExceptionGroup):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from agbot.clock import Clock
 from agbot.daemon.certificates import WARN_DAYS, first_end
 from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.rules.words import count
 from agbot.settings.model import Settings
 
 _CHECK: Final = "certificates"
@@ -53,8 +54,8 @@ def _days(what: str, end: datetime, now: datetime) -> Finding:
     days = (end - now).total_seconds() / _SECONDS_PER_DAY
     step = "renew it; `systemctl reload agbot` then uses the new file"
     if days < 0:
-        return wrong(_CHECK, f"{what} expired {-days:.0f} days ago", next_step=step)
-    text = f"{what} expires in {days:.0f} days"
+        return wrong(_CHECK, f"{what} expired {count(round(-days), 'day')} ago", next_step=step)
+    text = f"{what} expires in {count(round(days), 'day')}"
     return warning(_CHECK, text, next_step=step) if days < WARN_DAYS else ok(_CHECK, text)
 
 

@@ -411,6 +411,15 @@ async def test_what_a_running_daemon_has_watched_counts(tmp_path: Path) -> None:
         assert slot.cure
 
 
+async def test_one_day_is_one_day(tmp_path: Path) -> None:
+    pair = authority.made(tmp_path / "tls", "hub", days=1)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=pair.server())
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        [soon] = await certificates.of_server("the Exchange", url, pair.certificate, BriskClock())
+    assert soon.found.endswith("expires in 1 day")
+
+
 async def test_the_certificate_that_a_server_shows_is_judged(tmp_path: Path) -> None:
     pair = authority.made(tmp_path / "tls", "hub", days=5)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=pair.server())
@@ -419,6 +428,6 @@ async def test_the_certificate_that_a_server_shows_is_judged(tmp_path: Path) -> 
         [soon] = await certificates.of_server("the Exchange", url, pair.certificate, BriskClock())
         [untrusted] = await certificates.of_server("the Exchange", url, None, BriskClock())
     assert soon.verdict is Verdict.WARNING
-    assert "expires in" in soon.found
+    assert "expires in 5 days" in soon.found
     assert untrusted.verdict is Verdict.WRONG
     assert "ca_file" in untrusted.next_step
