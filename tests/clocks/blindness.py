@@ -89,6 +89,22 @@ async def exchange_away_and_killed_in_the_middle(hub: Hub, seconds: float) -> No
     hub.exchange.faults.remove(down)
 
 
+async def old_copies(hub: Hub, seconds: float) -> None:
+    """A cache, or another Exchange behind the same name, answers every other request as of now."""
+    old = hub.exchange.faults.add(Fault(kind=FaultKind.STALE, caller=f"IBM/{AGBOT}", rate=0.5))
+    await hub.live("n1", "n2", "n3", seconds=seconds)
+    hub.exchange.faults.remove(old)
+
+
+async def old_reports(hub: Hub, seconds: float) -> None:
+    """A cache answers for nodes as of now, beside a feed that goes on."""
+    old = hub.exchange.faults.add(Fault(kind=FaultKind.STALE, caller=f"IBM/{AGBOT}", path="/nodes/"))
+    await hub.live("n1", "n2", "n3", seconds=seconds)
+    hub.exchange.faults.remove(old)
+
+
+OLD: tuple[Blindness, ...] = (old_copies, old_reports)
+"""What is read is old, and the feed goes on: that can look like a silent holder."""
 ALL: tuple[Blindness, ...] = (
     exchange_away,
     exchange_hangs,

@@ -1,4 +1,4 @@
-"""Blindness of any kind and length, inserted anywhere into an upgrade, never makes a second grant."""
+"""Blindness of any kind and length, old answers included, inserted anywhere into an upgrade, never makes a second grant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.support.hub import Hub
 
 Story = list[tuple[float, Blindness, float]]
 stories = st.lists(
-    st.tuples(st.floats(0, 120), st.sampled_from(blindness.ALL), st.floats(1, 750)), min_size=1, max_size=3
+    st.tuples(st.floats(0, 120), st.sampled_from((*blindness.ALL, *blindness.OLD)), st.floats(1, 750)),
+    min_size=1,
+    max_size=3,
 )
 
 

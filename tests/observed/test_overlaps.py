@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import replace
 
 from agbot.coordinator.permission import Granted
+from agbot.fleet.changes import Read, What
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.node import SimNode
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, SLOW_INSTALL, Living, installing
 from tests.observed.upgrading import (
@@ -136,4 +138,28 @@ async def test_no_overlap_is_reported_with_a_member_of_which_only_the_agbots_row
     assert hub.lease(GROUP).holder == f"{ORG}/n1"
     assert hub.events("lease.overlapped") == []
     assert "overlap" in codes(await hub.ask("n3", GROUP))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_no_overlap_is_reported_with_a_member_of_which_a_cache_shows_an_old_report() -> None:
+    hub = Hub(shows_rows=True)
+    hub.group(GROUP, "n1", "n2", "n3")
+    seed.deployment_policy(hub.exchange, ORG, SECOND, service=f"{ORG}/svc", versions=["1.0.0"])
+    await hub.start()
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", "n3", seconds=IDLE_CYCLE)
+    hub.exchange.faults.add(Fault(kind=FaultKind.STALE, path="/managementStatus$"))
+    await hub.client.read(Read(what=What.STATUSES, id=f"{ORG}/n1"))
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=IDLE_CYCLE)
+    hub.rows.services.append(ServiceRow(org=ORG, group=GROUP, node=f"{ORG}/n2", policy=f"{ORG}/{SECOND}"))
+    await hub.live("n1", "n2", "n3", seconds=60)
+
+    assert {"lease-held", "overlap"}.issubset(codes(await hub.ask("n3", GROUP)))
+    hub.exchange.faults.clear()
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert hub.lease(GROUP).holder != f"{ORG}/n1"
+    assert hub.events("lease.overlapped") == []
     await hub.stop()

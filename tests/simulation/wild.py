@@ -2,8 +2,8 @@
 
 An Exchange that is away for longer than a lease, clocks that step, ids that become visible late,
 deletions that no row reports of, agents that ask somebody else, policies that only some nodes
-match, an agbot whose lists cannot be read, an absence that is none. Drawn apart from the rest,
-which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays
+match, an agbot whose lists cannot be read, an absence that is none, a cache. Drawn apart
+from the rest, which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays
 the others.
 """
 
@@ -42,6 +42,7 @@ class Kind(StrEnum):
     OLD_DOWNLOADS = "old downloads"
     STORE = "store"
     SLOW_REPORTS = "slow reports"
+    OLD_COPY = "old copy"
 
 
 DRAWN = frozenset(Kind)
@@ -72,7 +73,7 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
 
 
 _HALF = 0.5
-_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE, Kind.SLOW_REPORTS)
+_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE, Kind.SLOW_REPORTS, Kind.OLD_COPY)
 """Drawn apart from the others, which stay as they are."""
 _FIRST = tuple(kind for kind in Kind if kind not in _LATER)
 
@@ -211,6 +212,14 @@ def _agbot_faults(chance: random.Random, plan: Plan) -> Iterator[Event]:
         yield Event(at=at, deed=Deed.AGBOT_FAULT, seconds=chance.choice((10.0, 60.0, 200.0)), fault=fault)
 
 
+def _old_copies(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """A cache, or one of several Exchanges behind one name, answers as of a moment: always, or now and then."""
+    for at in times(chance, 60, plan.chaos_seconds, 300.0):
+        path = chance.choice(("", "", "/managementStatus", "/nodes", "/agreements|/status$", "/hagroups", "/changes"))
+        old = Fault(kind=FaultKind.STALE, caller=_OURS, path=path, rate=chance.choice((0.3, 0.6, 1.0)))
+        yield _fault(at, chance.choice((30.0, 120.0, 300.0)), old)
+
+
 _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.OUTAGE: _outages,
     Kind.OUR_CLOCK: _our_steps,
@@ -223,5 +232,6 @@ _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.ROWS: _cleared_rows,
     Kind.AGBOT_FAULTS: _agbot_faults,
     Kind.STORE: _stores,
+    Kind.OLD_COPY: _old_copies,
 }
 """The others change the hub itself."""

@@ -105,9 +105,11 @@ class Taking:
 
     def _unread(self, nodes: Iterable[NodeId], since: SeenTime) -> set[NodeId]:
         """Return the nodes of which not everything that shows an upgrade was read since then."""
-        read_at = self._situation.picture.read_at
+        picture = self._situation.picture
         reads = [each.read for each in occasions.of_takeover(nodes)]
-        return {NodeId(read.id) for read in reads if (at := read_at(read)) is None or at < since}
+        # an old answer, too, does not show whether the upgrade is over
+        old = (NodeId(read.id) for read in reads if picture.unshown_report(NodeId(read.id)) is not None)
+        return {NodeId(read.id) for read in reads if (at := picture.read_at(read)) is None or at < since}.union(old)
 
     def _can_take(self, begun: Begun) -> bool:
         return grants.can_observe(begun, self._situation.group(begun.group), self._situation.now())
