@@ -49,6 +49,9 @@ class FaultKind(StrEnum):
     """No answer ever comes, and the request was not carried out unless `applied`."""
     CLOCK = "clock"
     """The server's clock is off by `seconds`; the selectors have no effect."""
+    SKEW = "skew"
+    """The request is handled by another server on the same database, whose clock is off by
+    `seconds`."""
     DATE = "date"
     """The `Date` header is that of a proxy in front of the server, whose clock is off by
     `seconds`."""
@@ -179,6 +182,11 @@ class FaultPlan:
     def clock_offset_seconds(self) -> float:
         """Return the offset of the server's clock: the sum of the clock faults."""
         return sum(one.fault.seconds for one in self._active.values() if one.fault.kind is FaultKind.CLOCK)
+
+    def skew_seconds(self, method: str, path: str, caller: str) -> float:
+        """Return the offset of the clock of the server that handles this request."""
+        fault = self.hit(FaultKind.SKEW, method, path, caller)
+        return fault.seconds if fault is not None else 0.0
 
     def hit(self, kind: FaultKind, method: str, path: str, caller: str) -> Fault | None:
         """Return the first fault of a kind that hits this request, and count the hit."""

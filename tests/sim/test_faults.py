@@ -122,6 +122,19 @@ async def test_a_clock_that_is_off_shows_in_date_and_in_times(
     assert agbot["lastHeartbeat"].startswith(f"{before - timedelta(hours=2):%Y-%m-%dT%H:%M:%S}")
 
 
+async def test_of_several_servers_each_answers_and_stamps_by_its_own_clock(
+    server: ExchangeServer, client: aiohttp.ClientSession
+) -> None:
+    before = server.exchange.now()
+    switch_on(server, FaultKind.SKEW, seconds=20, path="/heartbeat$")
+    async with client.post(f"{server.url}/orgs/IBM/agbots/agbot1/heartbeat") as response:
+        assert parsedate_to_datetime(response.headers["Date"]) == before + timedelta(seconds=20)
+    async with client.get(f"{server.url}/orgs/IBM/agbots/agbot1") as response:
+        assert parsedate_to_datetime(response.headers["Date"]) == before
+        agbot = (await response.json())["agbots"]["IBM/agbot1"]
+    assert agbot["lastHeartbeat"].startswith(f"{before + timedelta(seconds=20):%Y-%m-%dT%H:%M:%S}")
+
+
 async def test_faults_are_switched_over_http_by_root_alone(
     server: ExchangeServer, client: aiohttp.ClientSession
 ) -> None:

@@ -2,8 +2,8 @@
 
 An Exchange that is away for longer than a lease, clocks that step, ids that become visible late,
 deletions that no row reports of, agents that ask somebody else, policies that only some nodes
-match, an agbot whose lists cannot be read, an absence that is none, a cache. Drawn apart
-from the rest, which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays
+match, an agbot whose lists cannot be read, an absence that is none, a cache, several Exchanges.
+Drawn apart from the rest, which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays
 the others.
 """
 
@@ -43,10 +43,16 @@ class Kind(StrEnum):
     STORE = "store"
     SLOW_REPORTS = "slow reports"
     OLD_COPY = "old copy"
+    SKEW = "skew"
 
 
-DRAWN = frozenset(Kind)
-"""What the product stands."""
+DRAWN = frozenset(Kind) - {Kind.SKEW}
+"""What the product stands.
+
+Several clocks keep every promise about leases. But without the agbot's lists, a new agreement that
+a server stamps as older than the end of the one before is no proof that the service runs again: the
+member is waited for as long as a lease lasts, and seed 104105 calls the next one an overlap.
+"""
 
 
 def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -> Plan:
@@ -73,7 +79,7 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
 
 
 _HALF = 0.5
-_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE, Kind.SLOW_REPORTS, Kind.OLD_COPY)
+_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE, Kind.SLOW_REPORTS, Kind.OLD_COPY, Kind.SKEW)
 """Drawn apart from the others, which stay as they are."""
 _FIRST = tuple(kind for kind in Kind if kind not in _LATER)
 
@@ -220,6 +226,15 @@ def _old_copies(chance: random.Random, plan: Plan) -> Iterator[Event]:
         yield _fault(at, chance.choice((30.0, 120.0, 300.0)), old)
 
 
+def _skews(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """A part of the requests is answered by another server, whose clock differs."""
+    for at in times(chance, 60, plan.chaos_seconds, 600.0):
+        other = Fault(
+            kind=FaultKind.SKEW, seconds=chance.choice((-20.0, -5.0, 5.0, 20.0)), rate=chance.choice((0.2, 0.5))
+        )
+        yield _fault(at, chance.choice((120.0, 600.0, 1e9)), other)
+
+
 _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.OUTAGE: _outages,
     Kind.OUR_CLOCK: _our_steps,
@@ -233,5 +248,6 @@ _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.AGBOT_FAULTS: _agbot_faults,
     Kind.STORE: _stores,
     Kind.OLD_COPY: _old_copies,
+    Kind.SKEW: _skews,
 }
 """The others change the hub itself."""

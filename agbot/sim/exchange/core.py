@@ -100,6 +100,8 @@ class SimExchange:
         self.world = World()
         self.faults = FaultPlan(seed, mark=lambda: self.world.log.last_id)
         self.requests: Counter[RequestKey] = Counter()
+        self._skew_seconds = 0.0
+        """How far the clock of the server is off that handles the present request."""
         now = self.now()
         for org, given in (
             ("IBM", {"orgType": "IBM", "label": "IBM Org", "description": "Organization containing IBM services"}),
@@ -112,7 +114,7 @@ class SimExchange:
     def now(self) -> datetime:
         """Return the Exchange's own time: the clock's, shifted by the clock faults."""
         now = self.clock.now()
-        return now + timedelta(seconds=self.faults.clock_offset_seconds) if self.faults else now
+        return now + timedelta(seconds=self.faults.clock_offset_seconds + self._skew_seconds) if self.faults else now
 
     def backup(self) -> bytes:
         """Return a copy of everything that is stored, like a dump of the database."""
@@ -159,7 +161,7 @@ class SimExchange:
         claimed = credentials(request.header("Authorization"))
         caller = f"{claimed[0]}/{claimed[1]}" if claimed else ""
         at = (request.method, request.path, caller)
-        delay = self.faults.delay_seconds(*at)
+        delay, self._skew_seconds = self.faults.delay_seconds(*at), self.faults.skew_seconds(*at)
         for kind, error in ((FaultKind.HANG, Hang), (FaultKind.DROP, Dropped)):
             if (fault := self.faults.hit(kind, *at)) is not None:
                 if fault.applied:
