@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agbot.coordinator.permission import Answer, Granted
+from agbot.rules.ids import node_id
 from agbot.rules.lease import Lease
 from agbot.sim.agbot_rows import AgentRow
 from agbot.store.contract import NOTHING, Lost, Writes
@@ -56,6 +57,11 @@ async def test_who_has_not_begun_waits_for_another_member_that_has_begun_since_i
 
     assert codes(await hub.ask("n1", "g1"))[0] == "overlap"
     assert hub.lease("g1").holder == f"{ORG}/n1"
+    explained = hub.coordinator.explain(node_id(ORG, "n1"))
+    assert explained is not None
+    assert explained.answer.startswith(
+        f"{ORG}/n1 is waiting to upgrade {ORG}/{NMP}: {ORG}/n2 has been in the middle of"
+    )
 
     hub.rows.agents.clear()
     hub.report("n2", "successful")

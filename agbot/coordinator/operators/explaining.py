@@ -20,7 +20,7 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import listed
 from agbot.events.event import DECISION_RECORD
 from agbot.rules import holds, ids
-from agbot.rules.decide import Judgement, Wait, judge
+from agbot.rules.decide import Judgement, Wait, decide, judge
 from agbot.rules.facts import Member, NodeType, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import GUARD, Claim, Kind, Lease, State, Tenure
@@ -55,10 +55,17 @@ def _explain(node: NodeId, situation: Situation) -> Explanation | None:
         return Explanation(node=node, group=None, answer=f"{node} is in no HA group and may upgrade without asking.")
     lease = situation.ledger.lease(group)
     if lease.tenure is not None and lease.tenure.claim.holder == node:
+        # one whose yes was lost waits for an upgrade that has begun since then
+        if waiter is not None and lease.is_held_for(waiter.ask.claim) and _is_refused(waiter, situation):
+            return _explain_waiter(waiter, situation)
         return _explain_holder(lease, lease.tenure, situation)
     if waiter is not None:
         return _explain_waiter(waiter, situation)
     return _explain_quiet(member, group, situation)
+
+
+def _is_refused(waiter: Waiter, situation: Situation) -> bool:
+    return isinstance(decide(situation.case(waiter.ask)), Wait)
 
 
 def _explain_waiter(waiter: Waiter, situation: Situation) -> Explanation:
