@@ -25,7 +25,7 @@ from agbot.settings.problems import Problem
 
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path), default=settings_file.DEFAULT)
+@click.argument("file", type=click.Path(path_type=Path, readable=False), default=settings_file.DEFAULT)
 @click.option("--effective", "group_name", metavar="ORG/GROUP", help="Show the rules of this group and their origins.")
 @options.org
 @options.as_json

@@ -43,7 +43,7 @@ _CHECK_SECONDS: Final = 5.0
     epilog="Exit codes: 0 nothing is wrong (there may be warnings), 1 something is wrong or a slot is stuck, "
     "2 wrong usage, 7 a cure was not carried out.",
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False), required=False)
 @click.option("--cure", "cures", is_flag=True, help="Delete the stuck rows, one at a time, each after a confirmation.")
 @click.option("--yes", is_flag=True, help="With --cure: do not ask, for programs.")
 @options.url
@@ -86,7 +86,7 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     with _opened(loaded, patient) as (runner, opened):
         report = runner.run(opened.examine())
         if not as_json:
-            _write(screen.console(), report)
+            _write(screen.console(), report, cures=cures)
         outcomes = list(_cured(runner, opened, report, yes=yes, quiet=as_json)) if cures else []
     if as_json:
         screen.print_json(_plain(report, outcomes))
@@ -162,7 +162,7 @@ def _plain_slot(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _write(out: Console, report: Report) -> None:
+def _write(out: Console, report: Report, *, cures: bool = False) -> None:
     width = max([_NAME, *(len(each.check) for each in report.findings)])
     for each in report.findings:
         _line(out, str(each.verdict), each.check.ljust(width), each.found, _COLOURS[each.verdict])
@@ -177,7 +177,7 @@ def _write(out: Console, report: Report) -> None:
         for slot in problems:
             _write_slot(out, slot, width)
     out.print()
-    screen.say(out, (_summary(report), "bold"), indent=2)
+    screen.say(out, (_summary(report, cures=cures), "bold"), indent=2)
 
 
 def _write_slot(out: Console, slot: Slot, width: int) -> None:
@@ -192,12 +192,13 @@ def _write_slot(out: Console, slot: Slot, width: int) -> None:
         click.echo(f"{' ' * _WORD}cure:\n  {screen.clean(slot.cure)}")
 
 
-def _summary(report: Report) -> str:
+def _summary(report: Report, *, cures: bool) -> str:
     stuck = sum(each.standing is Standing.STUCK for each in report.slots)
     bad = sum(each.verdict is Verdict.WRONG for each in report.findings)
     odd = sum(each.verdict is Verdict.WARNING for each in report.findings)
     counts = [count(bad, "check") + " failed" if bad else "", count(odd, "warning") if odd else ""]
-    counts.append(count(stuck, "stuck slot") + " (`agbot doctor --cure` deletes them one at a time)" if stuck else "")
+    how = "" if cures else " (`agbot doctor --cure` deletes them one at a time)"
+    counts.append(count(stuck, "stuck slot") + how if stuck else "")
     found = ", ".join(each for each in counts if each)
     return found or f"{count(len(report.findings), 'check')}: nothing is wrong"
 

@@ -99,7 +99,9 @@ def _write(out: Console, entries: list[HistoryView], limit: int) -> None:
     ]
     screen.table(out, ("TIME", "GROUP", "WHAT", "TOKEN", "WHO", "WHY"), rows)
     if len(entries) == limit:
-        out.print(f"the newest {limit} are shown; there may be older ones: --limit {10 * limit}")
+        out.print(
+            f"the newest {limit} {'is' if limit == 1 else 'are'} shown; there may be older ones: --limit {10 * limit}"
+        )
 
 
 def _write_replay(found: Replay, *, as_json: bool) -> None:

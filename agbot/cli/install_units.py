@@ -28,7 +28,7 @@ _PROGRAM = Path("/opt/agbot/bin/agbot")
 @click.command("install-units")
 @click.option(
     "--prefix",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path("/"),
     show_default=True,
     help="Root of the file system, for images and packages.",

@@ -49,7 +49,7 @@ interval: Final = click.option(
 token_file: Final = click.option(
     "--token-file",
     envvar="AGBOT_OPERATOR_TOKEN_FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     show_envvar=True,
     help=f"File with the operator token.  [default: {DEFAULT_TOKEN_FILE}]",
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT: Final = Path("/etc/agbot/agbot.toml")
 config: Final = click.option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path, readable=False),
     help=f"Settings file (TOML).  [default: {DEFAULT} if there is one; else defaults and environment]",
 )
 

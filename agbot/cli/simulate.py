@@ -30,7 +30,7 @@ from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
 
 _NAMED: Final = 5
-_File = click.Path(path_type=Path, dir_okay=False)
+_File = click.Path(path_type=Path, dir_okay=False, readable=False)
 Value = TypeVar("Value")
 
 

@@ -39,7 +39,7 @@ def store() -> None:
 
 
 @store.command("backup")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @settings_file.config
 @options.as_json
 def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
 
 
 @store.command("restore")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @options.reason
 @settings_file.config
 @options.as_json
@@ -116,7 +116,7 @@ def compact(*, config: Path | None, as_json: bool) -> None:
 @click.option("--schema", default="agbot_ha", show_default=True, help="Schema of the store in the database.")
 @click.option(
     "--password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path, readable=False),
     help="File with the password for the database. Without it, libpq looks for one.",
 )
 @options.as_json

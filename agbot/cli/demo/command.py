@@ -40,7 +40,7 @@ BROKEN: Final = 1
 @click.option("--no-guard", is_flag=True, help="Leave out the story with the guard, and start no PostgreSQL.")
 @click.option(
     "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path, readable=False),
     hidden=True,
     help="Save the view as SVG in the middle of the run.",
 )
