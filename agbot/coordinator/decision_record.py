@@ -184,8 +184,11 @@ def _form_of_fields(kind: type) -> Callable[[Any], Any]:
     known = _fields(kind)
 
     def write(value: Any) -> dict[str, Any]:  # noqa: ANN401 - of this kind
-        shown = [(name, getattr(value, name), empty) for name, empty in known]
-        return {name: _plain(each) for name, each, empty in shown if each is not empty and each != empty}
+        return {
+            name: _FORMS[each.__class__](each)  # not `_plain`: a record has fifty fields
+            for name, empty in known
+            if (each := getattr(value, name)) is not empty and each != empty
+        }
 
     return write
 

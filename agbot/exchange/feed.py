@@ -94,7 +94,7 @@ class ChangeFeed:
         self._broken: str | None = "the feed is read for the first time"
         self._was_reset = False
         """Whether the Exchange was seen to be reset, which has not been returned yet."""
-        self._seen: dict[int, tuple[str, str, str]] = {}
+        self._seen: dict[int, int] = {}
         self._pending: list[Change] = []
         self._unreadable: dict[str, None] = {}
         """Unreadable rows; the feed repeats its last rows, and each is reported once."""
@@ -244,7 +244,7 @@ class ChangeFeed:
             now = f"the newest change of the Exchange is {page.most_recent}, and was {self._last_id} before"
             return f"{now}: it was reset or restored from a backup"
         for change in page.changes:
-            about = (change.org, change.resource, change.id)
+            about = _about(change)
             for change_id in change.change_ids:
                 # ids are counted from a lower number again after a restore, and mean other changes
                 if self._seen.get(change_id, about) != about:
@@ -255,7 +255,7 @@ class ChangeFeed:
         """Keep the new changes of a page for the next result."""
         for change in page.changes:
             ids = tuple(each for each in change.change_ids if each not in self._seen)
-            self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))
+            self._seen.update(dict.fromkeys(ids, _about(change)))
             news = tuple(each for each in ids if each > known_to)
             if news:
                 self._pending.append(replace(change, change_ids=news))
@@ -273,3 +273,8 @@ class ChangeFeed:
         resync = "a row of the feed could not be read, so it is not known what has changed" if self._lost_row else None
         self._lost_row = False
         return FeedResult(changes=changes, resync=resync)
+
+
+def _about(change: Change) -> int:
+    """Return the hash of what a change is about: it is only compared, and texts take megabytes."""
+    return hash((change.org, change.resource, change.id))

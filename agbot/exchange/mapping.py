@@ -128,8 +128,8 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
         updated_at=moment,
         is_dated=is_dated,
         target_version=intern((brought.software_version or "")[:_LONGEST_TEXT]),
-        certificate=(brought.cert_version or "")[:_LONGEST_TEXT],
-        configuration=(brought.config_version or "")[:_LONGEST_TEXT],
+        certificate=intern((brought.cert_version or "")[:_LONGEST_TEXT]),
+        configuration=intern((brought.config_version or "")[:_LONGEST_TEXT]),
         is_garbled=is_garbled,
     )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Phase, Status
 
 _UNDER_WAY = Phase.UNDER_WAY
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _MOST_READ_MEMBERS = 4096
 """Groups whose members are kept as they were last read, 500 bytes each: a question needs them
 several times, and those of tens of thousands of groups change before the next question."""
@@ -99,8 +102,8 @@ class View(Parts):
             read_at=self._nodes.read_at(node),
             statuses_read_at=self._statuses.read_at(node),
             properties_read_at=self._properties.read_at(node),
-            statuses={} if isinstance(statuses, Sight) else statuses,
-            properties={} if isinstance(properties, Sight) else properties,
+            statuses=_NOTHING if isinstance(statuses, Sight) else statuses,
+            properties=_NOTHING if isinstance(properties, Sight) else properties,
             agreements=self._agreements.get(node),
             agreements_read_at=self._agreements.read_at(node),
             joined_at=self._arrivals.joined_at(node),
