@@ -71,7 +71,7 @@ async def test_a_rollout_in_which_nothing_has_happened_since_the_last_look_is_no
 ) -> None:
     async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
         hub.publish()
-        await hub.fleet.clock.sleep(120)
+        await hub.fleet.clock.sleep(480)  # until enough groups have ended for an estimate
         rollouts, summarised = Rollouts(hub.coordinator), 0
         estimates, summary = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.summary
 
@@ -121,7 +121,7 @@ async def test_a_rollout_whose_estimate_could_not_be_written_is_followed_at_the_
     """It was taken for seen, and nothing was kept of it until something else happened."""
     async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
         hub.publish()
-        await hub.fleet.clock.sleep(120)
+        await hub.fleet.clock.sleep(480)  # until enough groups have ended for an estimate
         rollouts, asked = Rollouts(hub.coordinator), 0
         estimates, summary = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.summary
 
@@ -138,3 +138,17 @@ async def test_a_rollout_whose_estimate_could_not_be_written_is_followed_at_the_
         await estimates.look(hub.clock.now())
 
         assert asked == 2
+
+
+@in_virtual_time
+async def test_a_rollout_of_which_too_few_groups_have_ended_is_not_summarised(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
+        hub.publish()
+        await hub.fleet.clock.sleep(120)
+        rollouts = Rollouts(hub.coordinator)
+        monkeypatch.setattr(rollouts, "summary", None)  # fails if it is called
+
+        await Estimates(hub.coordinator, rollouts, hub.clock).look(hub.clock.now())
+
+        (record,) = rollouts.chronicler.chronicle.rollouts.values()
+        assert record.begun

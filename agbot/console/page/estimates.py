@@ -14,7 +14,7 @@ from typing import Final
 from agbot.clock import Clock
 from agbot.console.page import accuracy
 from agbot.console.page.chronicle import Record, Rollout
-from agbot.console.page.forecast import Forecast, forecast
+from agbot.console.page.forecast import FEWEST, Forecast, forecast
 from agbot.console.page.rollouts import Rollouts
 from agbot.console.page.standing import Standing
 from agbot.coordinator.operations import Operations
@@ -88,7 +88,10 @@ class Estimates:
     async def _follow(self, rollout: Rollout, record: Record, now: datetime) -> None:
         if self._has_ended(rollout, record):
             return
-        summary, kept = await self._rollouts.summary(rollout), self._kept(rollout, record)
+        kept = self._kept(rollout, record)
+        if not kept and len(record.outcomes) < FEWEST:
+            return  # too few groups have ended for a first estimate: so it is with most rollouts
+        summary = await self._rollouts.summary(rollout)
         done, end = summary.counts[Standing.DONE], accuracy.ended(summary, kept, now)
         expected = forecast(summary, now, record.tenures(self._operations.revised_at(*rollout)))
         if end is not None:
