@@ -105,7 +105,6 @@ class TermStore:
         rest = Rest.of(Writes(entries=[entry]))
         settled = "UPDATE generation SET doubt = '' FROM done"
         await self._written(replace(rest, parts=(settled,)))
-        self._generation = replace(self._generation, doubt="")
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
