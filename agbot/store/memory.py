@@ -76,10 +76,9 @@ class MemoryStore:
         return await self._call(self._load)
 
     async def check(self) -> None:
-        """Do nothing: a store in memory cannot be replaced."""
-        if not self._is_open:
-            message = "the memory store is not open"
-            raise StoreUnavailableError(message)
+        """Verify that it is open and still of the term that leads: it cannot be replaced."""
+        self._refuse_closed()
+        self._fence()
 
     async def settle(self, entry: Entry) -> None:
         """End the doubt, with its entry."""
@@ -152,10 +151,15 @@ class MemoryStore:
     async def _call(self, work: Callable[[], _T]) -> _T:
         """Do the work as one step between two turns of the loop."""
         await asyncio.sleep(0)
-        await self.check()
+        self._refuse_closed()
         result = work()
         await asyncio.sleep(0)
         return result
+
+    def _refuse_closed(self) -> None:
+        if not self._is_open:
+            message = "the memory store is not open"
+            raise StoreUnavailableError(message)
 
     def _lease(self, group: GroupId) -> Lease:
         return self._content.leases.get(group, Lease(group=group))

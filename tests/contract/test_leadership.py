@@ -181,6 +181,20 @@ async def test_what_has_led_before_writes_nothing_any_more(
     await WRITES[write](new)
 
 
+@pytest.mark.parametrize("look", [lambda store: store.check(), lambda store: store.trim(10**9)], ids=["check", "trim"])
+async def test_what_has_led_before_finds_that_out_where_nothing_is_to_be_written(
+    look: Callable[[Store], Awaitable[object]], place: SharedPlace, first: SharedStore, second: SharedStore
+) -> None:
+    """Whoever needs no lease is answered after a check alone."""
+    old = first.under((await first.take(ONE, TTL)).epoch)
+    await look(old)
+    await place.let_pass(TTL + 1)
+    await second.take(TWO, TTL)
+
+    with pytest.raises(NotLeadingError):
+        await look(old)
+
+
 async def test_an_expired_leader_finishes_its_writes_while_no_other_leads(
     place: SharedPlace, first: SharedStore
 ) -> None:
