@@ -195,6 +195,19 @@ async def test_what_has_led_before_finds_that_out_where_nothing_is_to_be_written
         await look(old)
 
 
+async def test_a_term_that_was_over_before_its_store_was_used_writes_nothing(
+    place: SharedPlace, first: SharedStore, second: SharedStore
+) -> None:
+    epoch = (await first.take(ONE, TTL)).epoch
+    await place.let_pass(TTL + 1)
+    new = second.under((await second.take(TWO, TTL)).epoch)
+
+    with pytest.raises(NotLeadingError):
+        await first.under(epoch).write(Writes(put=[values.brake()]))
+
+    assert (await new.load()).records == []
+
+
 async def test_an_expired_leader_finishes_its_writes_while_no_other_leads(
     place: SharedPlace, first: SharedStore
 ) -> None:
