@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from agbot.rules.nearest import nearest
 from agbot.settings import convert, document, globs, misplaced, model, not_toml, places
@@ -21,6 +22,8 @@ from agbot.settings.draft import Draft
 from agbot.settings.problems import Origin, Problem, SettingsError
 from agbot.settings.rule_consistency import Mismatch
 from agbot.settings.secret_files import Secrets, read_secrets
+
+_A_FILE: Final = "the path of a settings file, such as the one that `agbot install-units` writes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ def _text_of(path: Path, draft: Draft) -> str | None:
                 key="",
                 file=str(path),
                 problem=f"the file cannot be read: {error.strerror}",
-                expected="the path of a settings file, such as the one that `agbot install-units` writes",
+                expected="a file that this user may read, or sudo" if isinstance(error, PermissionError) else _A_FILE,
             )
         )
     except UnicodeDecodeError:

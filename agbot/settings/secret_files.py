@@ -28,18 +28,21 @@ def read_secrets(
 ) -> Secrets:
     """Read the secrets of these settings, and note what is wrong with their files."""
 
-    def find(key: str, file: Path | None, credential: str) -> Secret | None:
+    def find(key: str, file: Path | None, credential: str, *, is_used: bool = True) -> Secret | None:
+        if file is None and not is_used:
+            return None  # a file that is left beside the settings must not keep the daemon from starting
         path = secret.where(file, credential, environ, folder)
         # systemd's copies belong to the service alone, whatever their mode.
         is_copy = file is None and secret.has_credentials(environ)
         return _read_secret(key, path, draft, may_lack=may_lack, may_be_open=is_copy)
 
+    mqtt, store, webhook = settings.mqtt, settings.store, settings.webhook
     later = may_lack and not secret.has_credentials(environ)
     exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
     operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
-    password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
-    database = find("store.password_file", settings.store.password_file, secret.STORE_PASSWORD)
-    signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
+    password = find("mqtt.password_file", mqtt.password_file, secret.MQTT_PASSWORD, is_used=bool(mqtt.host))
+    database = find("store.password_file", store.password_file, secret.STORE_PASSWORD, is_used=bool(store.url))
+    signer = find("webhook.secret_file", webhook.secret_file, secret.WEBHOOK_SECRET, is_used=bool(webhook.urls))
     if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
         expected = f"a file, LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit, or {secret.EXCHANGE_TOKEN} beside the settings"
         _note_lack(
@@ -47,7 +50,7 @@ def read_secrets(
         )
     if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
         draft.note("exchange.token_file", "the file contains the identity too", "the token alone, without org/name:")
-    if settings.webhook.urls and signer is None and not settings.webhook.secret_file:
+    if webhook.urls and signer is None and not webhook.secret_file:
         expected = f"a file, or LoadCredential={secret.WEBHOOK_SECRET}:… in the unit"
         _note_lack("webhook.secret_file", "there is no secret to sign with", expected, draft, later=later)
     return Secrets(

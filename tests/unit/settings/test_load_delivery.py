@@ -94,3 +94,10 @@ def test_webhooks_without_a_secret_are_a_mistake_and_a_warning_before_systemd_ha
 )
 def test_what_everybody_on_the_way_could_read_is_warned_of(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert [each.key for each in warned(read(tmp_path, text + "\n").warnings)] == expected
+
+
+@pytest.mark.parametrize("name", ["webhook-secret", "mqtt-password", "store-password"])
+def test_a_file_that_is_left_beside_the_settings_is_no_mistake_where_nothing_uses_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("", encoding="utf-8")  # empty: it could not be used
+
+    assert read(tmp_path, "").mistakes == ()
