@@ -6,10 +6,12 @@ standard output.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from enum import IntEnum
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +20,11 @@ from agbot.foreign_text import escaped, escaped_json
 
 if TYPE_CHECKING:
     from agbot.settings.secret import SecretError
+
+
+REFUSED_BY_A_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""The numbers of errors that are about the disk, and not about a name or the rights to a file."""
+FREE_SPACE: Final = "free space there, or write to another place"
 
 
 class Exit(IntEnum):
@@ -75,3 +82,13 @@ class Failure(click.ClickException):
         click.echo(folded(f"agbot: {escaped(self.problem)}", out), file=out)
         click.echo(folded(f"  tried: {escaped(self.tried)}", out, indent=9), file=out)
         click.echo(folded(f"  next:  {escaped(self.next_step)}", out, indent=9), file=out)
+
+
+def unwritable(file: Path, error: OSError, next_step: str) -> Failure:
+    """Return that a file cannot be written; the next step is for other causes than a full disk."""
+    return Failure(
+        Exit.BAD_FILE,
+        tried=f"writing {file}",
+        problem=f"{file} cannot be written: {error.strerror}",
+        next_step=FREE_SPACE if error.errno in REFUSED_BY_A_DISK else next_step,
+    )

@@ -15,7 +15,7 @@ import click
 
 from agbot import _dist
 from agbot.cli import manuals, options, screen
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import unwritable
 from agbot.cli.folding import say
 from agbot.cli.main import main
 
@@ -77,12 +77,7 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
             outcome = "replaced"
         _replace(target, content)
     except OSError as error:
-        raise Failure(
-            Exit.BAD_FILE,
-            tried=f"writing {target}",
-            problem=f"{target} cannot be written: {error.strerror}",
-            next_step="run it as root, or use --prefix with a folder of your own",
-        ) from error
+        raise unwritable(target, error, "run it as root, or use --prefix with a folder of your own") from error
     return outcome
 
 

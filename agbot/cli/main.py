@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import importlib
 import io
@@ -16,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from agbot import __version__
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import FREE_SPACE, REFUSED_BY_A_DISK, Exit, Failure
 from agbot.cli.folding import folded
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
@@ -61,7 +60,6 @@ _ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
 _AS_IN_HZN: Final = frozenset({"hagroup", "hagr", "node", "nmp", "version"})
 """Their exit code for wrong usage is 1."""
 _GIVE_A_VALUE: Final = "Give a value, or leave it out; is a variable of the shell not set?"
-_REFUSED_BY_A_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _EPILOG: Final = (
     "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read or written; "
@@ -153,7 +151,7 @@ def _output_refused() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _REFUSED_BY_A_DISK or error.filename is not None:
+        if error.errno not in REFUSED_BY_A_DISK or error.filename is not None:
             raise
         # what is left is not written at the exit either, which would fail once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -161,7 +159,7 @@ def _output_refused() -> Iterator[None]:
             Exit.BAD_FILE,
             tried="writing to the standard output",
             problem=f"the output cannot be written: {error.strerror}",
-            next_step="free space there, or write to another place; what the command has changed stays changed",
+            next_step=f"{FREE_SPACE}; what the command has changed stays changed",
         ) from error
 
 

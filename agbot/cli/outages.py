@@ -26,7 +26,7 @@ def waited_out(ask: Callable[[], Answer]) -> Answer:
     output has nothing but answers.
 
     Raises:
-        Failure: one that no waiting ends.
+        Failure: one that waiting does not end.
     """
     is_lost = False
     while True:

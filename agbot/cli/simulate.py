@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from agbot.cli import options, settings_file, simulate_shown, times
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import Exit, Failure, unwritable
 from agbot.cli.simulate_hub import Source, read_file, read_hub
 from agbot.cli.simulate_shown import Forecast, Progress
 from agbot.forecast import following, picture, rests, snapshot
@@ -197,9 +197,4 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
     try:
         write(file)
     except OSError as error:
-        raise Failure(
-            Exit.BAD_FILE,
-            tried=f"writing {file}",
-            problem=f"{file} cannot be written: {error.strerror}",
-            next_step="name a file in a folder that you may write to",
-        ) from error
+        raise unwritable(file, error, "name a file in a folder that you may write to") from error

@@ -66,8 +66,10 @@ def known_org(request: web.Request, org: str | None) -> str | None:
     Raises:
         ApiError: it is not coordinated, or not known.
     """
-    why = parts.of(request).operations.why_excluded(OrgId(org)) if org is not None else ""
-    if why or (why := unknown_org(request, org) if org is not None else ""):
+    if org is None:
+        return None
+    why = parts.of(request).operations.why_excluded(OrgId(org)) or unknown_org(request, org)
+    if why:
         raise not_found(request, why)
     return org
 

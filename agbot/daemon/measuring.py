@@ -57,8 +57,8 @@ class Reporter:
 class CountedPermission:
     """Counts every refusal of the coordinator by its first reason, for the gateway.
 
-    Not the coordinator itself does, because the guard puts its questions to that: they are counted
-    by what its triggers have refused.
+    The coordinator does not count them itself, because the guard asks it too: those refusals are
+    counted when the guard's triggers have refused something.
     """
 
     def __init__(self, permission: Permission, metrics: Metrics) -> None:

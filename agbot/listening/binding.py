@@ -29,7 +29,7 @@ class Address:
     family: int
     of: tuple[object, ...]
     takes_ipv4: bool
-    """Whether `::` is every address of IPv4 too."""
+    """Whether `::` takes IPv4 clients too."""
 
 
 def addresses(host: str, port: int) -> list[Address]:

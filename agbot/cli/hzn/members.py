@@ -83,7 +83,7 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     with stating(session, "removed", removed):
         for node in leaving:
             if session.is_dry or await session.exchange.remove_member(group, node):
-                removed.append(ids.name_of(node))  # noqa: PERF401 - an error states those of before it
+                removed.append(ids.name_of(node))  # noqa: PERF401 - an error states those that were removed before
     return _removed(group, wanted, removed, is_dry=session.is_dry)
 
 
@@ -123,17 +123,17 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
     way = ", ".join(f"{each.id} from {each.group or 'no group'}" for each in moving)
     if moving and asking.declines(f"Move {way} to HA group {group}?", session, is_forced=is_forced):
         return outcome(group, "nothing")
-    with stating(session, "moved", moved := list[str]()):
-        for each in moving if not session.is_dry else ():
-            await _move_one(session, each, group)
+    moved: list[str] = []
+    with stating(session, "moved", moved):
+        for each in moving:
+            if not session.is_dry:
+                await _move_one(session, each, group)
             moved.append(ids.name_of(each.id))
     inside = tuple(ids.name_of(each.id) for each in records if each not in moving)
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"{'Would move' if session.is_dry else 'Moved'} {way} to HA group {group}"] if moving else []
     did = "moved" if moving and not session.is_dry else "nothing"
-    return outcome(
-        group, did, *lines, nodes_added=tuple(ids.name_of(each.id) for each in moving), nodes_unchanged=inside
-    )
+    return outcome(group, did, *lines, nodes_added=tuple(moved), nodes_unchanged=inside)
 
 
 async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:

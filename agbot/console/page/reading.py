@@ -44,7 +44,7 @@ async def page_of(request: web.Request, query: JournalQuery, most: int = _EVENTS
 
 
 async def part_of(request: web.Request, query: JournalQuery, most: int = _EVENTS) -> dict[str, object]:
-    """Return the same for a view that has other parts, or why there is none."""
+    """Return a page of the journal for a view that has other parts, or why there is none."""
     try:
         return await page_of(request, query, most)
     except StoreError as error:
@@ -52,7 +52,7 @@ async def part_of(request: web.Request, query: JournalQuery, most: int = _EVENTS
 
 
 async def of_group(request: web.Request, group: GroupId) -> tuple[dict[str, object], list[Upgrade]]:
-    """Return the same of a group, with its upgrades."""
+    """Return a page of the journal of a group as `part_of` does, and the upgrades of that group."""
     found = await part_of(request, JournalQuery(group=group))
     query = JournalQuery(group=group, events=timeline.READ, limit=_UPGRADES)
     try:

@@ -162,7 +162,7 @@ async def page(
 
 
 def _notices(overview: Overview, here: str) -> list[str]:
-    """Return why every view is less than it seems: it grants nothing, or may be out of date."""
+    """Return what every view states at its top: that it grants nothing, or is from memory."""
     found = [_SHADOW] if overview.mode == "shadow" else []
     # the view of the fleet begins with these
     doubts = "; ".join(overview.not_ready) if not overview.ready and here != "fleet" else ""
@@ -176,8 +176,8 @@ def _notices(overview: Overview, here: str) -> list[str]:
 async def _remember_newest(request: web.Request) -> None:
     """Remember which events the view can show already; its stream goes on from there.
 
-    Read after the view, it could name an event that the view was collected before: the browser
-    would never get that event, and show what was before it until the next one.
+    If it were read after the view was collected, it could name an event that the view does not show
+    yet: the stream would leave that event out, and the browser would not read the view again.
     """
     with suppress(StoreError):  # the stream then begins when the store can be read, and so does the view
         request[_AFTER] = await newest_id(request)

@@ -22,11 +22,11 @@ from agbot.rules.ids import GroupId
 
 _MOST_LISTED: Final = 50
 _FRESH_SECONDS: Final = 2.0
-"""A summary of this age is shown again where it takes long: every open page asks after every event.
-"""
+"""A summary is shown again for this time at most: every open page asks after every event."""
 _FRESH_FACTOR: Final = 10.0
-"""It is shown again for at most so many times as long as it took. A page that reads after the last
-of several events would else show, for 15 s, what was before that event."""
+"""A summary is shown again for at most this many times as long as it took. If a quick one was kept
+longer, a page that reads it after the last of several events would show the state before that event
+until its next read, 15 s later."""
 _AT_ONCE: Final = 250
 """Groups between two pauses, in which questions of nodes are answered."""
 _MOMENTS: Final = 8

@@ -277,3 +277,11 @@ def test_a_duration_may_be_in_days() -> None:
     context = click.Context(simulate)
 
     assert option.process_value(context, "2d") == 2 * option.process_value(context, "24h") == 172_800.0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_snapshot_that_does_not_fit_on_the_disk_needs_space_and_no_other_folder(desk: Desk) -> None:
+    result = desk.run("--nmp", "agent-2.32", "--duration", "5m", "--save", "/dev/full")
+
+    assert result.exit_code == 4
+    assert "next:  free space there" in result.output, result.output
