@@ -146,8 +146,8 @@ class Stamps:
         if begun < self._stepped:
             # requested before our clock was set, so no bound; it is read again
             return {key: _undated(moment, now) for key, (_, moment) in written.items()}
-        if is_kept and not written and read.id not in self._shown.get(read.what, {}):
-            return {}  # without records, and no earlier read is a bound for one
+        if is_kept and not written:
+            return {}  # no record, and a read without one is no bound for another
         shown, until, found = self._of(read), self._latest(now), dict[_Key, Dated]()
         of_key: dict[str, tuple[_Record, ...]] = {}
         for each in shown.records:

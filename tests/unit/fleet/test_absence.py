@@ -8,6 +8,7 @@ import pytest
 
 from agbot.fleet.absence import CONFIRM_AFTER, Absences
 from agbot.fleet.changes import Read, What
+from agbot.rules.facts import Sight
 from agbot.rules.ids import OrgId
 from tests.support.values import ANNA, NOW
 
@@ -79,3 +80,38 @@ def test_another_organisation_is_believed_all_the_while() -> None:
     known.announce(IT, sequence=1)
 
     assert known.confirms(IT, begun=2, now=NOW.seen)
+
+
+def test_a_look_from_before_the_restore_is_no_first_one_of_two() -> None:
+    known = Absences()
+    known.confirms(IT, begun=1, now=NOW.seen)
+    known.distrust(O1)
+    known.read_completely(O1, SOON)
+    known.read_completely(O1, SOON + CONFIRM_AFTER)
+
+    assert not known.confirms(IT, begun=2, now=SOON + CONFIRM_AFTER)
+
+
+def test_the_restore_of_an_organisation_leaves_the_first_looks_at_another_as_they_were() -> None:
+    known = Absences()
+    known.confirms(IT, begun=1, now=NOW.seen)
+    known.distrust(OrgId("o2"))
+
+    assert known.confirms(IT, begun=2, now=LATER)
+
+
+def test_what_was_forgotten_is_missing_for_the_first_time() -> None:
+    known = Absences()
+    known.announce(IT, sequence=1)
+    known.confirms(IT, begun=0, now=NOW.seen)
+    known.forget(IT)
+
+    assert known.due(LATER) == []
+    assert not known.confirms(IT, begun=2, now=LATER)
+
+
+def test_what_is_known_to_be_absent_is_not_doubted_when_it_is_missing_once_more() -> None:
+    known = Absences()
+
+    assert not known.doubts(IT, Sight.ABSENT, begun=1, now=NOW.seen)
+    assert not known.is_unconfirmed(IT)

@@ -119,3 +119,29 @@ def test_what_the_feed_shows_and_no_one_reads_takes_no_memory() -> None:
 
     assert list(made) == []
     assert made._outdated == {}  # noqa: SLF001 - memory is the point here
+
+
+def test_what_was_forgotten_is_in_no_organisation_any_more() -> None:
+    made = shelf(("a", 1), ("forget", 0))
+
+    assert made.of_org(OrgId("o1")) == ()
+
+
+def test_a_value_that_is_accepted_in_part_is_as_old_and_as_outdated_as_the_one_before() -> None:
+    made = shelf(("a", 1), ("change", 2))
+    made.amend(KEY, "b")
+    made.amend("o1/never-read", "b")
+
+    assert (made.get(KEY), made.read_at(KEY), made.is_current(KEY)) == ("b", NOW.seen, False)
+    assert list(made) == [KEY]
+
+
+def test_an_answer_counts_for_as_long_as_it_is_known_to_have_been_given() -> None:
+    made = shelf(("a", 1))
+    assert made.known_for(KEY) == timedelta()
+
+    made.backdate(KEY, timedelta(seconds=10))
+    assert made.known_for(KEY) == timedelta(seconds=10)
+
+    made.backdate(KEY, timedelta(seconds=5))
+    assert made.known_for(KEY) == timedelta(seconds=10)

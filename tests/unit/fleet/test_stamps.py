@@ -129,6 +129,15 @@ def test_the_same_heartbeat_stays_as_old_as_it_is_when_the_exchanges_clock_is_se
 
 
 @WRONG
+def test_a_later_heartbeat_stays_as_old_as_it_is_too(off: timedelta) -> None:
+    look = Look()
+    for stamp, sent in (("1", timedelta()), ("2", MINUTE)):
+        look.heartbeat(sent, stamp=stamp, seen=sent)
+
+    assert look.heartbeat(MINUTE + off, stamp="2", seen=4 * MINUTE).heartbeat_at == NOW.wall + MINUTE
+
+
+@WRONG
 def test_what_was_stamped_before_the_clock_was_found_to_be_set_is_known_when_it_was(off: timedelta) -> None:
     look = Look()
     look.status("download started", -HOUR, seen=timedelta())
@@ -263,6 +272,26 @@ def test_what_is_known_moves_along_when_our_date_is_set(step: timedelta) -> None
     assert late.status("initiated", step + MINUTE, seen=step + 2 * MINUTE).is_dated
 
 
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_looks_without_a_status_bound_the_next_one_also_after_our_date_was_set(step: timedelta) -> None:
+    for written, is_dated in ((MINUTE / 2, True), (-10 * MINUTE, False)):
+        look = Look()
+        for seen in (timedelta(), MINUTE):
+            look.picture.learn_statuses(ANNA, {}, begun=look.picture.begin(), now=NOW + seen)
+        look.picture.date_stepped(step)
+
+        assert look.status("initiated", step + written, seen=step + 2 * MINUTE).is_dated is is_dated
+
+
+@pytest.mark.parametrize("moment", [NOW.wall - DAY, None], ids=str)
+def test_an_answer_that_was_asked_for_before_our_date_was_set_has_its_own_time_or_none(moment: datetime | None) -> None:
+    stamps = Stamps()
+    stamps.date_stepped(HOUR, sequence=5)
+    dated = stamps.date_only(Read(what=What.NODE, id=ANNA), ("1", moment), begun=4, now=NOW)
+
+    assert (dated.at, dated.is_known) == ((NOW.wall, False) if moment is None else (moment, True))
+
+
 def test_an_answer_that_was_asked_for_before_our_date_was_set_bounds_nothing() -> None:
     look = Look()
     look.status("downloaded", timedelta(), seen=timedelta())
@@ -292,6 +321,15 @@ def test_what_appears_after_a_restore_may_be_older_than_the_last_look() -> None:
 
     assert not before.is_dated, "until the feed tells of the restore, it may be a new one by a clock that was set back"
     assert (after.is_dated, after.updated_at) == (True, NOW.wall - HOUR)
+
+
+def test_what_appears_after_a_restore_may_be_older_than_looks_that_did_not_show_it() -> None:
+    look = Look()
+    for seen in (timedelta(), MINUTE):
+        look.picture.learn_statuses(ANNA, {}, begun=look.picture.begin(), now=NOW + seen)
+    look.picture.note_old_state(ORG, NOW + 2 * MINUTE)
+
+    assert look.status("initiated", -DAY, seen=3 * MINUTE).is_dated
 
 
 def test_one_look_without_a_status_does_not_make_it_younger() -> None:
@@ -343,6 +381,22 @@ def test_a_report_that_was_written_while_a_slow_answer_was_waited_for_is_none_of
 
     found = look.status("successful", 2 * MINUTE, seen=MINUTE)
     assert (found.is_dated, found.updated_at) == (True, NOW.wall + 2 * MINUTE)
+
+
+def test_a_slow_answer_from_before_our_date_was_set_back_makes_no_later_report_younger() -> None:
+    look = Look()
+    look.picture.stamps.received(NOW)
+    look.picture.date_stepped(-HOUR)
+
+    assert look.status("initiated", timedelta(), seen=-HOUR + MINUTE).updated_at == NOW.wall - HOUR + MINUTE
+
+
+def test_what_was_stamped_while_the_exchanges_clock_was_not_known_is_dated_anew() -> None:
+    look = Look()
+    look.status("initiated", -HOUR, seen=timedelta())
+    look.picture.stamps.forget()
+
+    assert look.status("initiated", -MINUTE, seen=MINUTE).updated_at == NOW.wall - MINUTE
 
 
 @pytest.mark.parametrize(("resource", "operation"), [("nodeagreements", "deleted"), ("node", "created")])
