@@ -37,8 +37,7 @@ class Outdating(View):
             if read.what is What.GROUP or (is_urgent and is_member):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), dating.of_row(change.at, now)
-        if change.resource == changes.REPORT:
-            self._note_report(node, None if change.operation == changes.DELETED else at)
+        self._note_report(change, node, at)
         if changes.is_lost_agreement(change):
             self._remember(node, at, now)
             self._arrivals.note_loss(node, at)
@@ -49,12 +48,14 @@ class Outdating(View):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
         self._changed_about(node, *self._arrivals.take_dropped())
 
-    def _note_report(self, node: NodeId, at: datetime | None) -> None:
-        """Note that a report was written at this time; None: one was deleted."""
-        if at is None or self.membership.group_of(node) is None:
-            self._unshown.pop(node, None)
-        else:
-            self._unshown[node] = max(at, self._unshown.get(node, at))
+    def _note_report(self, change: Change, node: NodeId, at: datetime) -> None:
+        """Note the report that this row announces, which a read has to show."""
+        is_over = change.operation in {changes.CREATED, changes.DELETED} and change.resource == "node"
+        if change.resource == changes.REPORT and change.operation != changes.DELETED:
+            if self.membership.group_of(node) is not None:
+                self._unshown[node] = max(at, self._unshown.get(node, at))
+        elif change.resource == changes.REPORT or is_over:
+            self._unshown.pop(node, None)  # the report may be gone, and would not be shown by any read
 
     def _remember(self, node: NodeId, at: datetime, now: Now) -> None:
         """Keep what a member ran before it lost an agreement: later reads show only the rest."""
@@ -97,6 +98,8 @@ class Outdating(View):
         ]
         for read in found:
             self._gone.announce(read, sequence=self._sequence)
+        # the last report of a node may have been the deleted one, and no read would show it
+        self._unshown = {node: at for node, at in self._unshown.items() if ids.org_of(node) != change.org}
         return found
 
     def distrust_absences(self, org: OrgId) -> None:

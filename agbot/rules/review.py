@@ -209,7 +209,8 @@ def _pending(case: Review, status: Status, cause: Cause, grace_seconds: float) -
     # And only if it is the last one: a cache may show an answer from before it.
     is_last = read_at is not None and read_at >= over_at and not case.seen.hides_report
     if not is_last or not case.was_alive_after(over_at):
-        return replace(case.keep, note=f"{status.value} does not count as the end yet: a rollback may follow")
+        note = f"{status.value} does not count as the end yet: {_why_hidden(case) or 'a rollback may follow'}"
+        return replace(case.keep, note=note)
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")
 
 

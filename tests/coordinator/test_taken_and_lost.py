@@ -202,3 +202,22 @@ async def test_an_unasked_upgrade_is_seen_although_the_read_of_another_report_fa
     assert not reads.trips_at
     assert hub.lease("g2").holder == f"{ORG}/a1"
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_has_joined_is_read_once_however_long_that_takes() -> None:
+    """Two kinds of reads go on beside each other, and both look for nodes that have joined."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    seed.node(hub.exchange, ORG, "n3")
+    await hub.start()
+    await asyncio.sleep(20)
+    hub.exchange.faults.add(Fault(kind=FaultKind.LATENCY, seconds=6, path="/nodes/n3/managementStatus$"))
+    begun = len(hub.reads)
+
+    hub.admin("POST", "/hagroups/g1/nodes/n3")
+    await asyncio.sleep(60)
+
+    status = Read(what=What.STATUSES, id=f"{ORG}/n3")
+    assert [read for read, _ in hub.reads[begun:] if read == status] == [status]
+    await hub.stop()

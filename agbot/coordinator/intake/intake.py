@@ -7,7 +7,7 @@ when it ends; an outage of one organisation does not affect the others.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -74,7 +74,7 @@ class Intake:
         """Groups that a node has joined, perhaps in the middle of an upgrade. Their judge removes
         them."""
         self._arrived: dict[NodeId, SeenTime] = {}
-        """Nodes that have joined a group, since when, until they have been read."""
+        """Nodes that have joined a group, since when; without those that are being read."""
         self._reported = reported
         self._background = Background()
         self._report = IntakeReport()
@@ -189,7 +189,7 @@ class Intake:
             if reporters:
                 plans = await planning.of_groups(planning.note_reports(reporters))
                 await self._reader.follow(each for of_group in plans.values() for each in of_group)
-            arrived = self._arrivals()
+            arrived = self._take_arrivals()
             to_judge += [Read(what=What.STATUSES, id=node) for node in arrived]
             await self._read_arrivals(arrived)
         finally:
@@ -210,23 +210,28 @@ class Intake:
         is_of_group = {What.GROUP, What.NODE}
         return [Wanted(read=read, why=Why.MEMBERSHIP if read.what in is_of_group else Why.REPORT) for read in reads]
 
-    def _arrivals(self) -> list[NodeId]:
-        """Return the nodes that have joined a group and were not read since."""
-        now, picture = self._situation.now().seen, self._situation.picture
-        self._arrived.update(dict.fromkeys(picture.take_arrivals(), now))
-        self._arrived = {node: at for node, at in self._arrived.items() if now - at <= _GIVEN_UP}
-        return list(self._arrived)
+    def _take_arrivals(self) -> dict[NodeId, SeenTime]:
+        """Return the nodes that have joined a group and were not read since, and since when.
 
-    async def _read_arrivals(self, arrived: Collection[NodeId]) -> None:
+        Other reads go on beside those of these nodes, so they are taken once.
+        """
+        now, known = self._situation.now().seen, self._arrived
+        self._arrived = {}
+        known.update(dict.fromkeys(self._situation.picture.take_arrivals(), now))
+        return {node: at for node, at in known.items() if now - at <= _GIVEN_UP}
+
+    async def _read_arrivals(self, arrived: Mapping[NodeId, SeenTime]) -> None:
         """Read the upgrades of nodes that have joined a group."""
         about = [Read(what=what, id=node) for node in arrived for what in (What.NODE, What.STATUSES)]
         eager = self._situation.picture.eager()
         about += [read for read in eager if read.what is What.AGREEMENTS and read.id in arrived]
-        failures = await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
-        failed = {read.id for read, error in failures.items() if not isinstance(error, Unreadable)}
-        for node in arrived:
-            if node not in failed:
-                self._arrived.pop(node, None)
+        failed: Collection[str] = arrived
+        try:
+            failures = await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
+            failed = {read.id for read, error in failures.items() if not isinstance(error, Unreadable)}
+        finally:
+            # one that has joined once more meanwhile keeps its later time
+            self._arrived = {node: at for node, at in arrived.items() if node in failed} | self._arrived
 
 
 def _reporters(tried: Iterable[Read]) -> list[NodeId]:

@@ -459,3 +459,23 @@ def test_a_heartbeat_of_a_backup_takes_no_silence_away() -> None:
     seen = picture.node(ANNA)
     assert isinstance(seen, Node)
     assert health.why_silent(seen, Limits(), later + timedelta(seconds=60)) is not None
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "operation"),
+    [
+        ("nodemgmtpolstatus", ANNA, "deleted"),
+        ("mgmtpolicy", NMP, "deleted"),
+        ("node", ANNA, "deleted"),
+        ("node", ANNA, "created"),
+    ],
+)
+def test_an_announced_report_that_may_be_gone_is_waited_for_no_longer(resource: str, name: str, operation: str) -> None:
+    """With a policy or a node its reports are deleted, and no row shows that: no read would show the announced one."""
+    picture = learnt(node(ANNA))
+    report(picture, "nodemgmtpolstatus", ANNA, ago=10)
+    assert picture.unshown_report(ANNA) == at(10)
+
+    report(picture, resource, name, operation)
+
+    assert picture.unshown_report(ANNA) is None

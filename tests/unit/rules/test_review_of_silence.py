@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agbot.rules.facts import Sight
+from agbot.rules.lease import suspect
 from agbot.rules.review import review
 from agbot.rules.statuses import Status
-from agbot.rules.verdict import Release
+from agbot.rules.verdict import Keep, Release
 from tests.support.values import TTL, at, held, limits, node, review_of, seen, seen_at, status, under_way
 
 
@@ -72,3 +73,14 @@ def test_a_node_that_has_come_back_with_a_failure_may_go_on_with_it(
     holder = seen(node=node(ago=0, back_at=back_at), status=status(value, ago=2000, stamp="s2"))
 
     assert isinstance(review(review_of(held(ago=3000, ttl=TTL * 9, progress=pending), holder)), Release) is ends
+
+
+@pytest.mark.parametrize("report", [status("failed", ago=2000, stamp="s2"), status("waiting", ago=2000, stamp="s2")])
+def test_what_keeps_a_lease_whose_holder_has_ended_is_said_to_be_an_old_copy_if_it_is_one(report: Status) -> None:
+    pending = under_way(report.value, ago=2000, stamp="s2", pending_since=seen_at(2000))
+    holder = seen(node=node(ago=0), status=report, hides_report=True)
+
+    verdict = review(review_of(suspect(held(ago=3000, progress=pending)), holder))
+
+    assert isinstance(verdict, Keep)
+    assert "check whether a proxy answers from an old copy" in verdict.note
