@@ -80,14 +80,14 @@ class Client:
             return SystemClock().now()
 
     def present(self) -> datetime:
-        """Ask for the coordinator's time, from which this machine's clock may be hours away.
+        """Ask for the leader's time, from which this machine's clock may be hours away.
 
         Raises:
             Failure: with its exit code.
         """
-        from agbot.console.api import HEALTHZ
+        from agbot.console.api import PATHS
 
-        self.get(HEALTHZ)
+        self.get(PATHS)  # the leader answers it: a coordinator that stands by has a clock of its own
         return self.now()
 
     def get(self, endpoint: Endpoint[Any], *names: str, **query: object) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from agbot.cli.client import Client
 from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from agbot.listening.hop import MARK, Hop, HopError
@@ -278,6 +280,14 @@ async def test_an_answer_of_the_leader_keeps_the_leaders_time(site: Site) -> Non
         standby = await site.standby("two")
         async with standby.session.get(f"{standby.console}/v1/groups") as reply:
             assert reply.headers.getall("X-Agbot-Now") == [then]
+
+
+async def test_what_a_command_counts_from_the_present_it_counts_from_the_leaders(site: Site) -> None:
+    then = "2020-01-02T03:04:05+00:00"
+    async with answering(f"200 OK\r\nX-Agbot-Now: {then}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}") as url:
+        await site.leader("one", console_url=url)
+        standby = await site.standby("two")
+        assert await asyncio.to_thread(Client(url=standby.console).present) == datetime.fromisoformat(then)
 
 
 async def test_an_order_whose_answer_is_lost_may_have_been_carried_out(site: Site) -> None:
