@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -30,28 +31,29 @@ async def test_a_large_store_becomes_small_while_nodes_are_answered_and_the_watc
     hub: Hub, site: Site
 ) -> None:
     await group_of_three(hub)
-    # what is slow here is the machine, never the Exchange
+    # what is slow here is the machine: an answer in which the disk takes seconds is no refusal
     site.tables["exchange"] |= {"request_seconds": 10.0, "view_max_age_seconds": 10.0}
+    site.tables["gateway"]["answer_seconds"] = 10.0
     site.write()
     await with_large_store(site)
 
     with systemd() as manager:
         daemon = await site.start_ready(**manager.environ)
-        answers, left, fed, longest = [], entries_in(site.store_file), 0, 0.0
+        refusals, left, fed, longest = [], entries_in(site.store_file), 0, 0.0
         loop = asyncio.get_running_loop()
         assert left > ENTRIES // 10, "what is old is not deleted at once"
         last_fed = loop.time()
         while entries_in(site.store_file) > 100:
             status, message = await ask(site, "anna")
-            if not is_late(message):
-                answers.append(status)
+            if status != HTTPStatus.CREATED and not is_late(message):
+                refusals.append(message)
             received = len(manager.stated("WATCHDOG"))
             if received > fed:
                 fed, last_fed = received, loop.time()
             longest = max(longest, loop.time() - last_fed)
             await asyncio.sleep(0.02)
 
-        assert set(answers) == {201}
+        assert refusals == []
         assert longest < allowed_seconds(WATCHDOG_SECONDS)
         assert await site.shows("/readyz", 200)
         assert daemon.events("cycle.failed") == []
