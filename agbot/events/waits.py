@@ -79,7 +79,7 @@ class WaitExplained(LogEvent, frozen=True, kw_only=True):
 
 
 class WaitEnded(OfGroup, frozen=True, kw_only=True):
-    """A node has stopped waiting without a grant: it no longer asks, or is gone."""
+    """A node has stopped waiting without a new grant: it no longer asks, is gone, or holds one."""
 
     name: ClassVar[str] = "wait.ended"
     words: ClassVar[str] = "{self.node} has stopped waiting for {self.upgrade}"
@@ -102,7 +102,7 @@ def explained(event: WaitChanged) -> WaitExplained:
 
 
 def ended(waiter: Waiter, why: str, now: Now) -> WaitEnded:
-    """Describe a wait that ended without a grant."""
+    """Describe a wait that ended without a new grant."""
     return WaitEnded(**of_ask(waiter.ask), why=why, since=now.shown(waiter.since))
 
 

@@ -76,10 +76,11 @@ def repeat(case: Case) -> Change:
     if after.token <= group.token_floor:
         after = leases.uphold(after, group.token_floor)
     # it has waited, if another upgrade had begun before this one
-    waited = [waiter_key(each.ask) for each in group.waiters if each.ask.claim == ask.claim]
+    waited = [each for each in group.waiters if each.ask.claim == ask.claim]
+    ended = [waits.ended(each, "the permission that it holds was given again", case.at) for each in waited]
     # compared and set even if it changes nothing: the answer is right only while the asker is the
     # holder
-    return Change(before=group.lease, after=after, drop=waited)
+    return Change(before=group.lease, after=after, drop=[waiter_key(each.ask) for each in waited], events=ended)
 
 
 def exempt(case: Case, reason: Reason, decision_record: DecisionRecord | None = None) -> Change:

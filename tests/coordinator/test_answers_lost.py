@@ -67,6 +67,9 @@ async def test_who_has_not_begun_waits_for_another_member_that_has_begun_since_i
     hub.report("n2", "successful")
     await hub.live(*NODES, seconds=60)
     assert is_again(await hub.ask("n1", "g1"))
+    assert [(each.node, each.facts["why"]) for each in hub.events("wait.ended")] == [
+        (f"{ORG}/n1", "the permission that it holds was given again")
+    ]
     group = next(each for each in hub.coordinator.groups() if each.id == f"{ORG}/g1")
     assert not group.waiting
     await hub.stop()
