@@ -37,7 +37,7 @@ def shadow(
     if as_json:
         screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit)]})
         return
-    overview = client.read(api.HEALTHZ)
+    overview = client.read(api.OVERVIEW)  # of the leader, as the journal is
     _write(screen.console(), [entry for entry, _ in journal.newest_first(client, query, limit)], overview)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import aiohttp
 import pytest
+from aiohttp import web
 from click.testing import CliRunner
 
 from agbot.cli.client import Client
@@ -16,6 +17,7 @@ from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from agbot.listening.hop import MARK, Hop, HopError
 from tests.acceptance.hub import GROUP, NMP, ORG, auth_of
+from tests.acceptance.programs import free_port
 from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Running, Site, answering
 from tests.support.patience import in_time, until
 
@@ -312,3 +314,22 @@ async def test_a_standby_is_as_ready_in_one_answer_as_in_the_others(site: Site) 
     health, metrics = json.loads((await standby.get("/healthz"))[1]), (await standby.get("/metrics"))[1]
     assert ((await standby.get("/readyz"))[0], health["ready"], health["not_ready"]) == (200, True, [])
     assert "agbot_ready 1.0" in metrics
+
+
+async def test_what_shadow_mode_has_compared_is_what_the_leader_has(site: Site) -> None:
+    """Its journal is the leader's too: a standby's own count is always 0."""
+    port, overview = free_port(), dict[str, object]()
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.json_response(overview if request.path == "/v1/overview" else {"entries": []})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    leader = await site.leader("one", console_url=f"http://127.0.0.1:{port}")
+    standby = await site.standby("two")
+    overview |= json.loads((await leader.get("/v1/overview"))[1]) | {"mode": "shadow", "compared": 7}
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["shadow", "--url", standby.console])
+    await runner.cleanup()
+
+    assert (result.exit_code, "compared 7 decisions" in result.output) == (Exit.OK, True), result.output
