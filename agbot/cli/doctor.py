@@ -133,9 +133,13 @@ def _daemon(url: str) -> tuple[Daemon, Sequence[GroupView]]:
     """Return what the running daemon shows, or why it shows nothing."""
     client = Client(url=url, seconds=_CHECK_SECONDS)
     try:
-        return Daemon(overview=client.read(api.HEALTHZ), url=url), client.read(api.GROUPS).groups
+        daemon = Daemon(overview=client.read(api.HEALTHZ), url=url)
     except Failure as failure:
         return Daemon(overview=None, url=url, problem=failure.problem), ()
+    try:
+        return daemon, client.read(api.GROUPS).groups
+    except Failure:  # it stands by, and the leader, which has them, does not answer
+        return daemon, ()
 
 
 def _plain(report: Report, outcomes: list[Outcome]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -333,3 +334,15 @@ async def test_what_shadow_mode_has_compared_is_what_the_leader_has(site: Site) 
     await runner.cleanup()
 
     assert (result.exit_code, "compared 7 decisions" in result.output) == (Exit.OK, True), result.output
+
+
+async def test_the_doctor_takes_a_standby_without_a_leader_for_no_other_program(site: Site, tmp_path: Path) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    await leader.die()
+    file, listen = tmp_path / "agbot.toml", standby.console.removeprefix("http://")
+    file.write_text(
+        f'[exchange]\nurl = "{site.hub.url}"\nidentity = "IBM/x"\n[console]\nlisten = "{listen}"\n', encoding="utf-8"
+    )
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", str(file)])
+
+    assert f"the coordinator answers at {standby.console}" in " ".join(result.output.split()), result.output
