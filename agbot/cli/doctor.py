@@ -137,8 +137,8 @@ def _daemon(url: str) -> tuple[Daemon, Sequence[GroupView]]:
     except Failure as failure:
         return Daemon(overview=None, url=url, problem=failure.problem), ()
     try:
-        return daemon, client.read(api.GROUPS).groups
-    except Failure:  # it stands by, and the leader, which has them, does not answer
+        return Daemon(overview=client.read(api.OVERVIEW), url=url), client.read(api.GROUPS).groups
+    except Failure:  # it stands by, and the leader, which knows the fleet, does not answer
         return daemon, ()
 
 

@@ -338,11 +338,16 @@ async def test_what_shadow_mode_has_compared_is_what_the_leader_has(site: Site) 
 
 async def test_the_doctor_takes_a_standby_without_a_leader_for_no_other_program(site: Site, tmp_path: Path) -> None:
     leader, standby = await site.leader("one"), await site.standby("two")
+    assert "never asked the coordinator" in await examined(site, standby, tmp_path)  # by the leader, who knows
     await leader.die()
-    file, listen = tmp_path / "agbot.toml", standby.console.removeprefix("http://")
+    assert f"the coordinator answers at {standby.console}" in await examined(site, standby, tmp_path)
+
+
+async def examined(site: Site, coordinator: Running, folder: Path) -> str:
+    """Return what the doctor prints beside this coordinator."""
+    file, listen = folder / "agbot.toml", coordinator.console.removeprefix("http://")
     file.write_text(
         f'[exchange]\nurl = "{site.hub.url}"\nidentity = "IBM/x"\n[console]\nlisten = "{listen}"\n', encoding="utf-8"
     )
     result = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", str(file)])
-
-    assert f"the coordinator answers at {standby.console}" in " ".join(result.output.split()), result.output
+    return " ".join(result.output.split())
