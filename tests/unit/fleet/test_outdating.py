@@ -13,10 +13,10 @@ from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Garbled
 from agbot.fleet.picture import Picture
-from agbot.rules.facts import Node, Sight
+from agbot.rules.facts import Node, NodeType, Sight
 from agbot.rules.ids import NodeId, OrgId, name_of
 from agbot.rules.seen_time import Now
-from tests.support.values import ANNA, BERT, GROUP, NMP, NOW, OTHER_NMP, at, node, status
+from tests.support.values import ANNA, BERT, GROUP, NMP, NOW, OTHER_NMP, agreement, at, node, status
 
 ORG = OrgId("o1")
 SOON, LATER = NOW + CONFIRM_AFTER / 2, NOW + CONFIRM_AFTER
@@ -94,6 +94,103 @@ def test_after_an_outage_it_is_not_known_which_services_a_group_runs(outage: Eve
     outage(picture)
 
     assert picture.services_read_at(GROUP) < NOW.seen
+
+
+def test_the_services_of_a_group_are_as_old_as_those_that_were_read_first() -> None:
+    picture = whole()
+    picture.learn_agreements(BERT, (), begun=picture.begin(), now=LATER)
+    assert picture.services_read_at(GROUP) == NOW.seen
+
+    report(picture, "nodeagreements", ANNA)
+    assert picture.services_read_at(GROUP) < NOW.seen
+
+
+def test_an_answer_that_was_requested_before_an_unreadable_one_does_not_replace_the_doubt() -> None:
+    picture = whole()
+    begun = picture.begin()
+    picture.learn_unreadable(Read(what=What.NODE, id=ANNA), Garbled("odd"), now=NOW)
+    assert "odd" in picture.read_members(GROUP)[ANNA].unreadable
+    picture.learn_node(ANNA, node(ANNA), begun=begun, now=NOW)
+    assert not picture.is_current(Read(what=What.NODE, id=ANNA))
+
+    picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW)
+    assert picture.read_members(GROUP)[ANNA].unreadable == ""
+
+
+def test_a_group_that_is_missing_once_stays_and_is_read_again() -> None:
+    picture = whole()
+    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
+
+    assert picture.exists(GROUP)
+    assert picture.unread(GROUP) == (Read(what=What.GROUP, id=GROUP),)
+
+
+@pytest.mark.parametrize(("node_type", "is_read_again"), [(NodeType.DEVICE, True), (NodeType.CLUSTER, False)])
+def test_one_list_is_not_enough_for_a_device_that_is_the_only_member(
+    node_type: NodeType, *, is_read_again: bool
+) -> None:
+    """It may upgrade without a lease."""
+    picture = Picture()
+    for now in (NOW, LATER):
+        only = {ANNA: node(ANNA, node_type=node_type)}
+        picture.learn_org(ORG, {GROUP: [ANNA]}, only, begun=picture.begin(), now=now)
+        picture.learn_statuses(ANNA, {}, begun=picture.begin(), now=now)
+        missing = (Read(what=What.GROUP, id=GROUP),) if is_read_again and now is NOW else ()
+        assert picture.unread(GROUP) == missing
+
+
+@pytest.mark.parametrize(("row_of", "members"), [(GROUP, [BERT]), (STRANGER, [ANNA, BERT])], ids=["its", "another"])
+def test_a_row_of_a_group_announces_that_a_member_of_it_has_left(row_of: str, members: list[NodeId]) -> None:
+    picture = whole()
+    report(picture, "ha_group", row_of)
+    picture.learn_group(GROUP, (BERT,), begun=picture.begin(), now=NOW)
+
+    assert list(picture.members(GROUP)) == members
+
+
+def test_a_change_of_a_member_without_a_row_makes_the_feed_suspected_and_one_with_a_row_does_not() -> None:
+    picture, much_later = whole(), (NOW + HOUR).seen
+    report(picture, "node", ANNA)
+    picture.learn_node(ANNA, node(ANNA, agent_version="2.31.0-9"), begun=picture.begin(), now=NOW)
+    assert picture.standstill.why(much_later) == ""
+
+    picture.learn_node(ANNA, node(ANNA, agent_version="2.31.0-10"), begun=picture.begin(), now=NOW)
+    assert picture.standstill.why(much_later) != ""
+
+    report(picture, "node", BERT)
+    assert picture.standstill.why(much_later) == ""
+
+
+def test_a_member_whose_read_has_failed_was_hidden_until_it_is_read_again() -> None:
+    picture = whole()
+    picture.hidden.note_failed(Read(what=What.NODE, id=ANNA), LATER)
+    picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW + HOUR)
+
+    seen = picture.node(ANNA)
+    assert isinstance(seen, Node)
+    assert (seen.unseen_until, seen.silent_before) == (NOW.wall + HOUR, timedelta(seconds=10))
+
+
+def test_an_old_state_hides_each_node_since_its_last_read_that_was_not_old() -> None:
+    picture = whole()
+    picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW + HOUR)
+    picture.note_old_state(ORG, NOW + 2 * HOUR, LATER.seen)
+
+    assert picture.hidden.silent_before(ANNA) == CONFIRM_AFTER + timedelta(seconds=10)
+    assert picture.hidden.unseen_until(STRANGER) == NOW.wall + 2 * HOUR
+
+
+def test_what_a_member_ran_before_it_lost_an_agreement_is_kept_whenever_it_is_read() -> None:
+    both = (agreement("a1", ago=60), agreement("a2", ago=60))
+    early, late = whole(), whole()
+    for picture in (early, late):
+        picture.learn_agreements(ANNA, both, begun=picture.begin(), now=NOW - CONFIRM_AFTER)
+    late.learn_agreements(ANNA, both[:1], begun=late.begin(), now=LATER)
+    for picture in (early, late):
+        report(picture, "nodeagreements", ANNA, "deleted")
+        before = picture.take_losses()[ANNA].before
+        assert not isinstance(before, Sight)
+        assert [each.id for each in before] == ["a1", "a2"]
 
 
 def test_a_report_that_is_missing_once_stays_and_those_beside_it_are_learnt() -> None:

@@ -205,6 +205,7 @@ def test_a_node_that_names_a_group_we_hold_for_deleted_makes_us_look_again() -> 
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
     picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW)
 
+    assert not picture.is_current(Read(what=What.GROUP, id=GROUP))
     assert Read(what=What.GROUP, id=GROUP) in picture.unread(GROUP)
 
 
