@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from agbot.coordinator.permission import Granted
 from agbot.rules import ids
 from agbot.rules.ids import group_id
-from agbot.rules.records import Hold
+from agbot.rules.lease import Kind
+from agbot.rules.records import Approval, Deferral, Hold
 from agbot.rules.seen_time import ClockMark
 from agbot.store.contract import StoreUnavailableError
+from agbot.transitions.change import Change
 from tests.clocks.blindness import held, upgrading
 from tests.support.clocks import NOON
 from tests.support.faulty_store import Failure, Slow
@@ -88,6 +91,49 @@ async def test_a_step_that_could_not_be_written_is_not_forgotten_because_its_que
     await gives_up(moving)
 
     assert situation.dates.unmoved.total_seconds() == HOUR
+    assert hub.events("clock.stepped") == [], "nothing is reported that was not written"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_of_two_that_find_the_same_step_the_second_does_not_write_after_the_first_has_failed() -> None:
+    """What is in memory may be older than the store by then."""
+    store = Slow()
+    hub = await upgrading(store=store)
+    situation = hub.coordinator._situation  # noqa: SLF001 - see above
+    store.slow_event = "clock.stepped"
+    await hub._cancel()  # noqa: SLF001 - see above
+    hub.clock.step(HOUR)
+    store.fail_next(Failure.BEFORE_COMMIT)
+
+    outcomes = await asyncio.gather(situation.move_along(), situation.move_along(), return_exceptions=True)
+
+    assert [type(each) for each in outcomes] == [StoreUnavailableError, type(None)]
+    assert situation.dates.unmoved.total_seconds() == HOUR
+    assert hub.events("clock.stepped") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_approvals_and_deferrals_move_along_with_a_step_of_the_date() -> None:
+    """Each is compared with a stamp of the Exchange."""
+    store = Slow()
+    hub = await upgrading(store=store)
+    situation = hub.coordinator._situation  # noqa: SLF001 - see above
+    await hub._cancel()  # noqa: SLF001 - see above
+    records = (
+        Approval(scope=ORG, kind=Kind.AGENT, subject=ids.policy_id(ORG, "p1"), since=NOON, by="eva", why="tested"),
+        Deferral(group=group_id(ORG, "g1"), node=ids.node_id(ORG, "n2"), subject=ids.policy_id(ORG, "p1"), since=NOON),
+    )
+    await situation.commit(Change(put=records))
+    hub.clock.step(HOUR)
+
+    await situation.move_along()
+
+    stored = await store.load()
+    moved = NOON + timedelta(seconds=HOUR)
+    assert [each.since for each in stored.of(Approval)] == [moved]
+    assert [each.since for each in stored.of(Deferral)] == [moved]
     await hub.stop()
 
 
@@ -106,6 +152,7 @@ async def test_two_that_find_the_same_step_move_it_once() -> None:
     after = held(hub).tenure
     assert after is not None
     assert (after.granted_at - before.granted_at).total_seconds() == HOUR
+    assert [entry.facts["seconds"] for entry in hub.events("clock.stepped")] == [HOUR]
     await hub.stop()
 
 
