@@ -40,44 +40,50 @@ settings stay in force."""
 _PAGE_HEAD = """\
 # Settings
 
-`agbot run --config FILE` reads a TOML file; `agbot check-config FILE` reports every mistake at once, each with its key and line.
-The documented sample is [`config/agbot.toml`](../config/agbot.toml), which `agbot install-units` installs. This page is generated
-from the same source (`python -m agbot.settings.sample page`).
+`agbot run --config FILE` reads a TOML file; `agbot check-config FILE` reports every mistake at
+once, each with its key and line. The documented sample is
+[`config/agbot.toml`](../config/agbot.toml), which `agbot install-units` installs. This page is
+generated from the same source (`python -m agbot.settings.sample page`).
 
-- Every key can also be set in the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`), which overrides the
-  file. `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools read them; the `AGBOT_`
-  form overrides these. In the environment, lists are separated by commas, windows by semicolons.
-- Secrets are files: named by a key, or provided by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`,
-  `mqtt-password:…`, `webhook-secret:…`, `notify-addresses:…`, `store-password:…`). Without systemd, as in a
-  command that you type, a secret without a key is the file of that name in the folder of the settings file, from where
-  the installed unit takes it. They are never values in the file, on the command line or in a log.
+- Every key can also be set in the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`),
+  which overrides the file. `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open
+  Horizon's own tools read them; the `AGBOT_` form overrides these. In the environment, lists are
+  separated by commas, windows by semicolons.
+- Secrets are files: named by a key, or provided by systemd (`LoadCredential=exchange-token:…`,
+  `operator-token:…`, `mqtt-password:…`, `webhook-secret:…`, `notify-addresses:…`,
+  `store-password:…`). Without systemd, as in a command that you type, a secret without a key is the
+  file of that name in the folder of the settings file, from where the installed unit takes it. They
+  are never values in the file, on the command line or in a log.
 - Relative paths in the file are relative to the folder of the file.
-- `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole, and the old
-  settings stay in force.
+- `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a
+  whole, and the old settings stay in force.
 """
 
 _PAGE_WINDOWS = """\
 ### Maintenance windows
 
-A window consists of the weekdays on which it opens (`mon-fri`, `sat,sun`, `daily`), its hours, and an IANA time zone
-(UTC by default). A window that closes at or before its opening time closes on the next day. A grant needs an open
-window. The end of a window stops grants and revokes nothing: a running upgrade continues, and its lease stays.
+A window consists of the weekdays on which it opens (`mon-fri`, `sat,sun`, `daily`), its hours, and
+an IANA time zone (UTC by default). A window that closes at or before its opening time closes on the
+next day. A grant needs an open window. The end of a window stops grants and revokes nothing: a
+running upgrade continues, and its lease stays.
 
-The hours are wall-clock time on every day. When clocks are set forward, a window that would open in the skipped hour
-opens right after the change, and one that lies within that hour does not open on that day. When clocks are set back,
-the repeated hour is inside the window both times: a window that closed in it opens again.
+The hours are wall-clock time on every day. When clocks are set forward, a window that would open in
+the skipped hour opens right after the change, and one that lies within that hour does not open on
+that day. When clocks are set back, the repeated hour is inside the window both times: a window that
+closed in it opens again.
 
 `windows = []` in a scope means always open, and overrides less specific settings."""
 
 _PAGE_SCOPES = """\
-The limits of a group are merged key by key; later sources override earlier ones: the default; `[rules]` or its
-environment variable; the matching scopes of organisations, in the order of the file; the matching scopes of groups, in
-the order of the file. So a group may take its windows from its organisation and `min_available` from a scope of its
-own. Scopes are in the file only: the environment overrides `[rules]`, and a scope overrides both.
+The limits of a group are merged key by key; later sources override earlier ones: the default;
+`[rules]` or its environment variable; the matching scopes of organisations, in the order of the
+file; the matching scopes of groups, in the order of the file. So a group may take its windows from
+its organisation and `min_available` from a scope of its own. Scopes are in the file only: the
+environment overrides `[rules]`, and a scope overrides both.
 
-The name is one part of the header: it has to be quoted if it contains anything but letters, digits, `-` and `_`. It is
-case-sensitive. A pattern that cannot match anything (an empty part, two slashes, white space) is a mistake, and so are
-values that conflict in a group that two scopes match."""
+The name is one part of the header: it has to be quoted if it contains anything but letters, digits,
+`-` and `_`. It is case-sensitive. A pattern that cannot match anything (an empty part, two slashes,
+white space) is a mistake, and so are values that conflict in a group that two scopes match."""
 
 _SHOWN_EFFECTIVE = """\
     $ agbot check-config /etc/agbot/agbot.toml --effective east-1/edge-7
@@ -144,8 +150,15 @@ def _comment(text: str) -> Iterator[str]:
     for index, paragraph in enumerate(text.split("\n\n")):
         if index:
             yield "#"
-        for line in textwrap.wrap(" ".join(paragraph.split()), width=100, break_on_hyphens=False):
-            yield f"# {line}"
+        yield from (f"# {line}" for line in _wrapped(paragraph))
+
+
+def _paragraph(text: str) -> str:
+    return "\n".join(_wrapped(_sentence(text)))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), width=100, break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:
@@ -158,7 +171,7 @@ def _page_lines() -> Iterator[str]:
         yield ""
         yield f"## `[{section.name}]`"
         yield ""
-        yield _sentence(section.text)
+        yield _paragraph(section.text)
         yield ""
         yield "| key | default | meaning |"
         yield "|---|---|---|"
@@ -167,7 +180,7 @@ def _page_lines() -> Iterator[str]:
             default = "required" if key.is_required else known
             yield f"| `{key.name}` | {default} | {key.text.replace('|', chr(92) + '|')} |"
         if section.model is Limits:
-            yield from ("", _PAGE_WINDOWS, "", f'## `[{model.SCOPE}."…"]`', "", _sentence(document.scope_text()), "")
+            yield from ("", _PAGE_WINDOWS, "", f'## `[{model.SCOPE}."…"]`', "", _paragraph(document.scope_text()), "")
             yield from ("```toml", _EXAMPLE_SCOPES.replace("#", ""), "```", "", _PAGE_SCOPES, "", _SHOWN_EFFECTIVE)
 
 

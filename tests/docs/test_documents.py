@@ -1,8 +1,9 @@
-"""The documents: their links lead to a file and a heading, and the commands that they name exist."""
+"""The documents: their links lead somewhere, the commands that they name exist, and their lines end by column 100."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,22 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
     pages = {path.name for path in (ROOT / "docs").glob("*.md")}
 
     assert pages - set(re.findall(r"- (?:[\w ]+: )?([\w-]+\.md)$", navigation, flags=re.MULTILINE)) == set()
+
+
+def prose(document: Path) -> Iterator[str]:
+    """Yield the lines that can be broken: not code, tables, headings, or a line that is one link."""
+    is_code, after = False, ""
+    for line in document.read_text(encoding="utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            is_code = not is_code
+        indented = line.startswith("    ") and not after.strip()
+        whole = re.fullmatch(r"\s*(?:[-*] )?(?:[|#].*|!?\[[^]]*]\([^)]*\))", line)
+        if not (is_code or indented or whole):
+            yield line
+        # a line of indented code is followed by code, as an empty line is
+        after = "" if indented else line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_prose_ends_by_column_100(document: Path) -> None:
+    assert [line for line in prose(document) if len(line) > 100] == []
