@@ -242,3 +242,27 @@ async def test_a_grant_that_waits_for_a_hold_to_be_written_rests_on_what_is_true
     assert codes(await asking)[0] == "lease-held"
     await holding
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_policy_that_is_disabled_while_a_grant_waits_for_a_hold_to_be_written_is_not_started() -> None:
+    """Only the feed shows it, and the question read that before it waited."""
+    store = _SlowStore()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    hub.group("g2", "n4", "n5")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    await hub.live("n1", "n2", seconds=60)
+    await hub._cancel()  # noqa: SLF001 - the next cycle is seconds away
+    store.seconds = 8.0
+    hold = Hold(scope=f"{ORG}/g2", since=hub.clock.now(), by="eva", why="the trade fair")
+    holding = asyncio.create_task(hub.coordinator.hold(hold))
+    await asyncio.sleep(0.1)
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(2)
+    hub.write_policy(enabled=False)
+
+    assert codes(await asking)[0] == "policy-disabled"
+    await holding
+    await hub.stop()
