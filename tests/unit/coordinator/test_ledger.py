@@ -12,7 +12,7 @@ import pytest
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, Kind, Lease, grant, suspect
+from agbot.rules.lease import Claim, Kind, Lease, grant, renew, suspect
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Hold, Turn, Waiter
 from agbot.rules.seen_time import Now, SeenTime
@@ -86,6 +86,21 @@ async def test_a_lock_lasts_as_long_as_its_swap() -> None:
     outcomes = await asyncio.gather(*(ledger.swap(free, each) for each in held))
     assert [isinstance(each, Lost) for each in outcomes] == [False, True]
     assert not ledger._locks  # noqa: SLF001 - what is kept has no other sign
+
+
+async def test_a_renewal_leaves_a_lease_alone_that_has_changed_meanwhile() -> None:
+    store, hour = FaultyStore(), timedelta(hours=1)
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    held = grant(Lease(group=GROUP), ASK.claim, Now.unblinded(NOON), hour)
+    renewed = renew(held, SeenTime(NOON + hour), hour)
+    await ledger.swap(Lease(group=GROUP), held)
+    swapping = asyncio.create_task(ledger.swap(held, suspect(held)))
+    await asyncio.gather(swapping, ledger.renew([(held, renewed)]))
+
+    assert ledger.lease(GROUP) == suspect(held)
+    assert await store.lease(GROUP) == suspect(held)
 
 
 async def test_a_swap_that_begins_while_dates_are_moved_waits_for_the_new_dates(
