@@ -18,7 +18,7 @@ from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, 
 from tests.contract import values
 from tests.contract.conftest import Place
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, entry
-from tests.support.examples import examples
+from tests.support.examples import examples, some
 
 ALL = JournalQuery(after=0, limit=10_000)
 
@@ -62,26 +62,28 @@ async def test_an_id_that_the_caller_gives_is_ignored(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [
-        (JournalQuery(), ["e.e", "d.d", "c.c", "b.b", "a.a"]),
-        (JournalQuery(limit=2), ["e.e", "d.d"]),
-        (JournalQuery(limit=0), []),
-        (JournalQuery(limit=-1), []),
-        (JournalQuery(group=GROUP), ["e.e", "b.b", "a.a"]),
-        (JournalQuery(node=ANNA), ["d.d", "a.a"]),
-        (JournalQuery(group=GROUP, node=BERT), ["b.b"]),
-        (JournalQuery(since=NOW + timedelta(minutes=2)), ["e.e", "d.d", "c.c"]),
-        (JournalQuery(since=NOW + timedelta(minutes=2), group=GROUP, limit=1), ["e.e"]),
-        (JournalQuery(after=0), ["a.a", "b.b", "c.c", "d.d", "e.e"]),
-        (JournalQuery(after=0, limit=2), ["a.a", "b.b"]),
-        (JournalQuery(after=0, group=GROUP, limit=2), ["a.a", "b.b"]),
-        (JournalQuery(node=BERT, group=OTHER_GROUP), []),
-        (JournalQuery(events=("b.b", "e.e", "x.x")), ["e.e", "b.b"]),
-        (JournalQuery(events=("a.a", "b.b"), node=ANNA), ["a.a"]),
-        (JournalQuery(before=4), ["c.c", "b.b", "a.a"]),
-        (JournalQuery(before=4, limit=2), ["c.c", "b.b"]),
-        (JournalQuery(before=4, after=1), ["b.b", "c.c"]),
-    ],
+    some(
+        [
+            (JournalQuery(), ["e.e", "d.d", "c.c", "b.b", "a.a"]),
+            (JournalQuery(limit=2), ["e.e", "d.d"]),
+            (JournalQuery(limit=0), []),
+            (JournalQuery(limit=-1), []),
+            (JournalQuery(group=GROUP), ["e.e", "b.b", "a.a"]),
+            (JournalQuery(node=ANNA), ["d.d", "a.a"]),
+            (JournalQuery(group=GROUP, node=BERT), ["b.b"]),
+            (JournalQuery(since=NOW + timedelta(minutes=2)), ["e.e", "d.d", "c.c"]),
+            (JournalQuery(since=NOW + timedelta(minutes=2), group=GROUP, limit=1), ["e.e"]),
+            (JournalQuery(after=0), ["a.a", "b.b", "c.c", "d.d", "e.e"]),
+            (JournalQuery(after=0, limit=2), ["a.a", "b.b"]),
+            (JournalQuery(after=0, group=GROUP, limit=2), ["a.a", "b.b"]),
+            (JournalQuery(node=BERT, group=OTHER_GROUP), []),
+            (JournalQuery(events=("b.b", "e.e", "x.x")), ["e.e", "b.b"]),
+            (JournalQuery(events=("a.a", "b.b"), node=ANNA), ["a.a"]),
+            (JournalQuery(before=4), ["c.c", "b.b", "a.a"]),
+            (JournalQuery(before=4, limit=2), ["c.c", "b.b"]),
+            (JournalQuery(before=4, after=1), ["b.b", "c.c"]),
+        ]
+    ),
 )
 async def test_a_query_narrows_the_journal(store: Store, query: JournalQuery, expected: list[str]) -> None:
     entries = [

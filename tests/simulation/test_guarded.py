@@ -15,7 +15,7 @@ from tests.simulation import guard_courses, guarded
 from tests.simulation.guard_courses import Course
 from tests.simulation.guard_deeds import GROUPS, MEMBERS
 from tests.simulation.guard_site import guard_sql
-from tests.support.examples import ALL_EXAMPLES
+from tests.support.examples import ALL_EXAMPLES, thorough
 from tests.support.postgres import Postgres
 
 SEED = 0
@@ -85,7 +85,8 @@ def test_the_judges_notice_what_is_wrong_with_the_guard(
     assert any(text in each for each in outcome.broken)
 
 
-@pytest.mark.parametrize("course", DEATHS if _HAS_ALL else DEATHS[:1])
+@thorough
+@pytest.mark.parametrize("course", DEATHS)
 def test_after_the_death_of_a_member_in_its_service_upgrade_the_others_get_there_one_at_a_time(
     postgres_server: Postgres, course: Course
 ) -> None:

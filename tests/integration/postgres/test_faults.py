@@ -195,6 +195,8 @@ async def test_the_bound_of_the_journal_is_held_by_its_writes_and_its_size_is_kn
     async with opened(address, journal_bytes=bound) as store:
         for number in range(60):
             await store.write(Writes(entries=[replace(values.entry(), facts={"text": "é" * (number * 7 % 90)})] * 2))
+            if number % 5:
+                continue  # each look is a process of its own
             ((counted, kept),) = postgres_server.run(
                 postgres_common,
                 f"SELECT bytes, (SELECT sum(octet_length(facts) + 256) FROM {address.schema}.journal)"
