@@ -18,6 +18,7 @@ import pytest
 from tests.acceptance.pages.played import Stage
 from tests.acceptance.programs import free_port
 from tests.acceptance.template import Template
+from tests.support.examples import thorough
 
 DOCS = Path(__file__).parents[2] / "docs"
 _NEEDS_PERSON = 6  # of `agbot status`, which the walk shows on purpose
@@ -78,6 +79,7 @@ def _typed(commands: str, home: Path, programs: Path) -> str:
     return said
 
 
+@thorough
 def test_no_command_of_the_first_hour_fails_as_written(typed: Callable[[str], str]) -> None:
     said = typed(code((DOCS / "first-hour.md").read_text(encoding="utf-8")))
 

@@ -15,6 +15,7 @@ from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
 from tests.acceptance.programs import Program
 from tests.acceptance.site import Site, ask, granted, group_of_three
+from tests.support.examples import thorough
 from tests.support.patience import until
 
 LEASE_SECONDS = 24.0
@@ -38,6 +39,7 @@ async def killed(site: Site, daemon: Program) -> None:
     site.start()
 
 
+@thorough
 async def test_away_for_longer_than_a_lease_the_holder_keeps_it_and_its_peer_waits(
     hub: Hub, site: Site, new_site: Callable[[str], Site]
 ) -> None:

@@ -161,3 +161,14 @@ async def test_the_rules_on_a_reboot_name_no_policy_because_a_host_follows_none(
         named[node] = {each.rule for each in found.rules}
     assert named["n3"] - named["n2"] == {"policy"}
     await hub.stop()
+
+
+async def test_who_has_never_asked_is_counted_again_once_an_organisation_was_read() -> None:
+    """A probe during the start sees no member; a second later that would read as if all of them had asked."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    assert hub.coordinator.overview().never_asked == 0
+
+    await hub.start()
+
+    assert hub.coordinator.overview().never_asked == 2

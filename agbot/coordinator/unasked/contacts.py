@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from agbot.coordinator.situation import Situation
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.lease import HOST, Claim
 from agbot.rules.records import Contact
 from agbot.transitions import contacts
@@ -38,6 +38,7 @@ class Contacts:
         self._unwritten: dict[NodeId, Contact] = {}
         self._silent: Silent | None = None
         self._silent_at = 0.0
+        self._silent_in: tuple[OrgId, ...] = ()
         self.hosts: set[NodeId] = set()
         """The nodes that have asked to reboot their host since the start. That says nothing of
         their agents, so it is no contact."""
@@ -81,9 +82,10 @@ class Contacts:
         """Return the members that do not ask, as of a few seconds ago."""
         if not self.expects_questions:
             return Silent()
-        now = self._situation.clock.monotonic_seconds()
-        if self._silent is None or now - self._silent_at > _SHOWN_AGAIN_SECONDS:
-            self._silent, self._silent_at = self._count(), now
+        now, orgs = self._situation.clock.monotonic_seconds(), self._situation.picture.orgs()
+        # a list from before an organisation was read would state that all of its members ask
+        if self._silent is None or orgs != self._silent_in or now - self._silent_at > _SHOWN_AGAIN_SECONDS:
+            self._silent, self._silent_at, self._silent_in = self._count(), now, orgs
         return self._silent
 
     def _count(self) -> Silent:
