@@ -16,6 +16,7 @@ from aiohttp import web
 from agbot.console import parts, replies
 from agbot.console.replies import ApiError
 from agbot.console.requests import number, whole_number
+from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
 from agbot.listening.connection import Connection
 from agbot.store.contract import Entry, JournalQuery, StoreError
@@ -74,9 +75,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def newest_id(request: web.Request) -> int:
+async def newest_id(operations: Operations) -> int:
     """Return the id of the newest entry; 0 if there is none."""
-    newest = await parts.of(request).operations.journal(JournalQuery(limit=1))
+    newest = await operations.journal(JournalQuery(limit=1))
     return newest[0].id if newest else 0
 
 
@@ -86,14 +87,16 @@ async def _begin(request: web.Request) -> int:
     if resumed:  # one that is no id is refused: from now on, it would miss what it asks for
         return whole_number(request, "Last-Event-ID", resumed, least=0)
     given = number(request, "after", least=0)
-    return await newest_id(request) if given is None else given
+    return await newest_id(parts.of(request).operations) if given is None else given
 
 
 async def _send(request: web.Request, response: web.StreamResponse, after: int, closing: asyncio.Event) -> None:
     journal, idle_seconds = parts.of(request).operations.journal, 0.0
     connection = cast("Connection", request.protocol)
     while not closing.is_set():
-        newest = await newest_id(request)  # before the page: what is written in between comes later
+        newest = await newest_id(
+            parts.of(request).operations
+        )  # before the page: what is written in between comes later
         # An older copy of the store, or another one, has replaced the one that the client knows: it
         # would get nothing until the ids are as high again. Its newest entry leads it there.
         if newest < after:

@@ -10,7 +10,7 @@ import pytest
 from agbot.coordinator.permission import Granted
 from agbot.rules import ids
 from agbot.rules.ids import group_id
-from agbot.rules.lease import Kind
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.records import Approval, Deferral, Hold
 from agbot.rules.seen_time import ClockMark
 from agbot.store.contract import StoreUnavailableError
@@ -31,6 +31,24 @@ async def gives_up(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(10)
+
+
+async def stepped(store: Slow) -> Hub:
+    """Start a hub in which a member upgrades, and set its date: no cycle finds the step first."""
+    hub = await upgrading(store=store)
+    store.slow_event = "clock.stepped"
+    await hub._cancel()  # noqa: SLF001 - the cycles, and nothing else
+    hub.clock.step(HOUR)
+    return hub
+
+
+def assert_moved_once(hub: Hub, before: Lease) -> None:
+    """Assert that the tenure has moved along with the date, and that the step was reported."""
+    after = held(hub).tenure
+    assert before.tenure is not None
+    assert after is not None
+    assert (after.granted_at - before.tenure.granted_at).total_seconds() == HOUR
+    assert [entry.facts["seconds"] for entry in hub.events("clock.stepped")] == [HOUR]
 
 
 @in_virtual_time
@@ -59,31 +77,20 @@ async def test_a_hold_that_waits_for_a_slow_grant_does_not_set_the_stored_clock_
 
 @in_virtual_time
 async def test_a_step_is_reported_although_the_question_that_found_it_is_given_up() -> None:
-    store = Slow()
-    hub = await upgrading(store=store)
-    before = held(hub).tenure
-    assert before is not None
-    store.slow_event = "clock.stepped"
-    await hub._cancel()  # noqa: SLF001 - no cycle finds it first
-    hub.clock.step(HOUR)
+    hub = await stepped(Slow())
+    before = held(hub)
 
     await gives_up(asyncio.create_task(hub.coordinator._situation.move_along()))  # noqa: SLF001 - the first step of `report_end`
 
-    after = held(hub).tenure
-    assert after is not None
-    assert (after.granted_at - before.granted_at).total_seconds() == HOUR
-    assert [entry.facts["seconds"] for entry in hub.events("clock.stepped")] == [HOUR]
+    assert_moved_once(hub, before)
     await hub.stop()
 
 
 @in_virtual_time
 async def test_a_step_that_could_not_be_written_is_not_forgotten_because_its_question_was_given_up() -> None:
     store = Slow()
-    hub = await upgrading(store=store)
+    hub = await stepped(store)
     situation = hub.coordinator._situation  # noqa: SLF001 - see above
-    store.slow_event = "clock.stepped"
-    await hub._cancel()  # noqa: SLF001 - see above
-    hub.clock.step(HOUR)
     moving = asyncio.create_task(situation.move_along())
     await asyncio.sleep(1)
     store.fail_next(Failure.BEFORE_COMMIT)
@@ -99,11 +106,8 @@ async def test_a_step_that_could_not_be_written_is_not_forgotten_because_its_que
 async def test_of_two_that_find_the_same_step_the_second_does_not_write_after_the_first_has_failed() -> None:
     """What is in memory may be older than the store by then."""
     store = Slow()
-    hub = await upgrading(store=store)
+    hub = await stepped(store)
     situation = hub.coordinator._situation  # noqa: SLF001 - see above
-    store.slow_event = "clock.stepped"
-    await hub._cancel()  # noqa: SLF001 - see above
-    hub.clock.step(HOUR)
     store.fail_next(Failure.BEFORE_COMMIT)
 
     outcomes = await asyncio.gather(situation.move_along(), situation.move_along(), return_exceptions=True)
@@ -139,20 +143,12 @@ async def test_approvals_and_deferrals_move_along_with_a_step_of_the_date() -> N
 
 @in_virtual_time
 async def test_two_that_find_the_same_step_move_it_once() -> None:
-    store = Slow()
-    hub = await upgrading(store=store)
-    situation, before = hub.coordinator._situation, held(hub).tenure  # noqa: SLF001 - see above
-    assert before is not None
-    store.slow_event = "clock.stepped"
-    await hub._cancel()  # noqa: SLF001 - see above
-    hub.clock.step(HOUR)
+    hub = await stepped(Slow())
+    situation, before = hub.coordinator._situation, held(hub)  # noqa: SLF001 - see above
 
     await asyncio.gather(situation.move_along(), situation.move_along())
 
-    after = held(hub).tenure
-    assert after is not None
-    assert (after.granted_at - before.granted_at).total_seconds() == HOUR
-    assert [entry.facts["seconds"] for entry in hub.events("clock.stepped")] == [HOUR]
+    assert_moved_once(hub, before)
     await hub.stop()
 
 

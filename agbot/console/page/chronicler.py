@@ -10,6 +10,7 @@ import asyncio
 from typing import Final
 
 from agbot.console.page.chronicle import READ, Chronicle
+from agbot.console.streaming import newest_id
 from agbot.coordinator.operations import Operations
 from agbot.store.contract import JournalQuery, StoreError
 
@@ -50,14 +51,13 @@ class Chronicler:
 
     async def _read(self) -> None:
         """Read piece by piece, with both ends given: most entries are waits, which are left out."""
-        newest = await self._operations.journal(JournalQuery(limit=1))
-        if not newest:
+        last, chronicle = await newest_id(self._operations), self.chronicle
+        if not last:
             return
         # An older copy of the store, or another one, has replaced the one that was read: what the
         # chronicle has after its end did not happen, and what happens now would be passed over.
-        if newest[0].id < self.chronicle.last_id:
-            self.chronicle = Chronicle()
-        last, chronicle = newest[0].id, self.chronicle
+        if last < chronicle.last_id:
+            chronicle = self.chronicle = Chronicle()
         if not chronicle.last_id:  # the first entries were deleted long ago, perhaps a million of them
             oldest = await self._operations.journal(JournalQuery(after=0, limit=1))
             chronicle.last_id = oldest[0].id - 1 if oldest else last

@@ -180,7 +180,7 @@ async def _remember_newest(request: web.Request) -> None:
     yet: the stream would leave that event out, and the browser would not read the view again.
     """
     with suppress(StoreError):  # the stream then begins when the store can be read, and so does the view
-        request[_AFTER] = await newest_id(request)
+        request[_AFTER] = await newest_id(parts.of(request).operations)
 
 
 def _near(request: web.Request) -> Link | None:
