@@ -40,6 +40,8 @@ class Item:
     links: Sequence[Link] = ()
     rollout: Rollout | None = None
     """The one that it stops, if it is about one."""
+    held: str = ""
+    """The scope that is on hold, if it is about a hold."""
 
     @property
     def needs_a_person(self) -> bool:
@@ -124,6 +126,7 @@ def _holds(orders: Orders, now: datetime) -> Iterator[Item]:
             title=f"Hold on {words.scope(hold.scope)}",
             text=f"No upgrade begins there, {end}: {hold.why} ({hold.by}, {words.relative(hold.since, now)})",
             links=(Link(text="Resume…", url=words.order_url("resume", scope=hold.scope)),),
+            held=hold.scope,
         )
 
 
