@@ -73,16 +73,17 @@ class Outdating(View):
             if read.id in self._shelves[read.what] or self.membership.has_seen(NodeId(read.id)):
                 self._gone.announce(read, sequence=self._sequence)
         node = ids.node_id(change.org, change.id)
-        # a membership is in both records, so the row of either announces that it is gone
-        moved = [node] if change.resource == "node" else []
-        if change.resource == "ha_group":
+        # a node that is registered again is in no group, and has no statuses. Its own agent
+        # modifies it with each service that it starts, which says nothing about either.
+        is_other = change.resource == "node" and change.operation in {changes.CREATED, changes.DELETED}
+        moved = [node] if is_other else []
+        if change.resource == "ha_group":  # each change of a membership leaves this row, too
             moved += self.membership.of_group(ids.group_id(change.org, change.id))
         for each in moved:
             if self.membership.group_of(each) is not None:
                 self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
-        # an agent that unregisters deletes its statuses (A3), which the row of its node announces
-        # as well
-        if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
+        # an agent that unregisters deletes its statuses (A3)
+        if (is_other or change.resource == changes.REPORT) and node in self._statuses:
             self._gone.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
 
     def _cascade(self, change: Change) -> list[Read]:

@@ -124,6 +124,9 @@ class WordJudge:
             # its installation may have died with it, and no one else can know that while its report
             # stands
             return True
+        if not entry.subject and all(_has_lost_its_services(name, fleet) for name in (str(entry.node), other)):
+            # a release that crashes again and again is no upgrade, and both are down all the same
+            return True
         mine, theirs = (list(_of(name, fleet)) for name in (str(entry.node), other))
         now = fleet.clock.now()
         return any(
@@ -135,6 +138,11 @@ class WordJudge:
 
 def _of(node: str, fleet: Fleet) -> Iterator[Episode]:
     return (one for one in fleet.observer.episodes if one.node == node)
+
+
+def _has_lost_its_services(node: str, fleet: Fleet) -> bool:
+    found = fleet.nodes.get(node)
+    return found is not None and all(one.state != "running" for one in found.services.instances.values())
 
 
 def _reports_that_it_upgrades(node: str, fleet: Fleet) -> bool:

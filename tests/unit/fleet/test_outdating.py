@@ -205,7 +205,8 @@ def test_a_report_that_is_missing_once_stays_and_those_beside_it_are_learnt() ->
     ("resource", "name", "operation"),
     [
         ("nodemgmtpolstatus", ANNA, "deleted"),
-        ("node", ANNA, "modified"),
+        ("node", ANNA, "created"),
+        ("node", ANNA, "deleted"),
         ("mgmtpolicy", NMP, "deleted"),
     ],
 )
@@ -222,7 +223,12 @@ def test_a_report_whose_end_was_announced_is_certain_to_be_gone_at_the_first_loo
 
 @pytest.mark.parametrize(
     ("resource", "name", "operation"),
-    [("mgmtpolicy", NMP, "modified"), ("mgmtpolicy", OTHER_NMP, "deleted"), ("node", BERT, "modified")],
+    [
+        ("mgmtpolicy", NMP, "modified"),
+        ("mgmtpolicy", OTHER_NMP, "deleted"),
+        ("node", BERT, "deleted"),
+        ("node", ANNA, "modified"),
+    ],
 )
 def test_a_row_about_something_else_announces_no_end_of_a_report(resource: str, name: str, operation: str) -> None:
     picture = whole()
@@ -326,3 +332,22 @@ def test_all_moments_move_along_when_our_date_is_set(step: timedelta) -> None:
     assert (seen.heartbeat_at, seen.back_at, seen.unseen_until) == (at(10) + step, at(40) + step, NOW.wall + step)
     assert picture.created_at(ANNA) == at(30) + step
     assert picture._arrivals.ended_at(ANNA) == at(15) + step  # noqa: SLF001 - of a device that has just joined
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "operation", "has_left"),
+    [
+        ("ha_group", GROUP, "modified", True),
+        ("node", ANNA, "created", True),
+        ("node", ANNA, "modified", False),
+    ],
+)
+def test_a_node_has_left_at_the_first_look_after_a_row_of_its_group_and_not_after_its_own_agents_writes(
+    resource: str, name: str, operation: str, has_left: bool
+) -> None:
+    """The agent modifies its node with each service that it starts; one wrong answer would end a lease then."""
+    picture = whole()
+    report(picture, resource, name, operation)
+    picture.learn_node(ANNA, node(ANNA, group=None), begun=picture.begin(), now=SOON)
+
+    assert (ANNA not in picture.members(GROUP)) == has_left

@@ -171,7 +171,7 @@ def test_a_resync_removes_what_is_gone_and_only_in_that_organisation() -> None:
 
 def test_a_late_resync_does_not_bring_back_what_has_been_read_since() -> None:
     picture = learnt(node(ANNA), node(BERT))
-    report(picture, "node", BERT)
+    report(picture, "ha_group", GROUP)
     early = picture.begin()
     picture.learn_node(BERT, node(BERT, group=None), begun=picture.begin(), now=NOW)
     picture.learn_org(ORG, {GROUP: [ANNA, BERT]}, {ANNA: node(ANNA), BERT: node(BERT)}, begun=early, now=NOW)

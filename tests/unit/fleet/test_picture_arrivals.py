@@ -90,7 +90,7 @@ def test_who_has_left_again_has_not_joined() -> None:
     picture = known()
     by_list(picture)
 
-    report(picture, "node", "modified")
+    picture.apply(resources.change(ORG, "ha_group", name_of(GROUP), "modified", at=at(0)), NOW)
     picture.learn_group(GROUP, (BERT,), begun=picture.begin(), now=NOW)
 
     assert picture.take_arrivals() == ()
